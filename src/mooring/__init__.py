@@ -1,0 +1,1 @@
+"""Mooring: the application server for generative AI."""

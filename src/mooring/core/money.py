@@ -1,0 +1,78 @@
+"""Money as integers: amounts in nano-dollars, prices in pico-dollars per token, rounded up once per attempt."""
+
+from decimal import ROUND_CEILING, Decimal
+
+import msgspec
+
+from .usage import Usage
+
+NANOS_PER_USD = 1_000_000_000
+PICOS_PER_NANO = 1_000
+
+
+class Price(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Pico-dollars per token; every attempt stores the one that it used.
+
+    A part without a price of its own (None) costs what its total costs. `request_nanos` is charged per attempt.
+    `source` names where the figures come from (`genai-prices 0.2.3`, `mooring.toml`, `simulated`, `free`).
+    """
+
+    input_picos: int = 0
+    output_picos: int = 0
+    cached_input_picos: int | None = None
+    cache_write_picos: int | None = None
+    input_audio_picos: int | None = None
+    reasoning_picos: int | None = None
+    output_audio_picos: int | None = None
+    request_nanos: int = 0
+    source: str = ""
+
+    def cost_nanos(self, usage: Usage) -> int:
+        """Nano-dollars of one attempt, rounded up once."""
+        picos = 0
+        rest = usage.input_tokens
+        for tokens, price in (
+            (usage.cached_input_tokens, self.cached_input_picos),
+            (usage.cache_write_tokens, self.cache_write_picos),
+            (usage.input_audio_tokens, self.input_audio_picos),
+        ):
+            if price is not None:
+                picos += tokens * price
+                rest -= tokens
+        picos += max(rest, 0) * self.input_picos
+        rest = usage.output_tokens
+        for tokens, price in (
+            (usage.reasoning_tokens, self.reasoning_picos),
+            (usage.output_audio_tokens, self.output_audio_picos),
+        ):
+            if price is not None:
+                picos += tokens * price
+                rest -= tokens
+        picos += max(rest, 0) * self.output_picos
+        return -(-picos // PICOS_PER_NANO) + self.request_nanos
+
+    def most_nanos(self, input_tokens: int, output_tokens: int) -> int:
+        """The most that an attempt with at most so many tokens can cost: each token at its dearest price."""
+        dearest_input = max(
+            self.input_picos, self.cached_input_picos or 0, self.cache_write_picos or 0, self.input_audio_picos or 0
+        )
+        dearest_output = max(self.output_picos, self.reasoning_picos or 0, self.output_audio_picos or 0)
+        picos = input_tokens * dearest_input + output_tokens * dearest_output
+        return -(-picos // PICOS_PER_NANO) + self.request_nanos
+
+
+def picos_per_token(usd_per_million: str | Decimal) -> int:
+    """Pico-dollars per token of a list price in dollars per million tokens ("0.25"), rounded up."""
+    return int((Decimal(usd_per_million) * 1_000_000).to_integral_value(ROUND_CEILING))
+
+
+def nanos(usd: str | Decimal) -> int:
+    """Nano-dollars of a decimal amount in dollars, rounded up."""
+    return int((Decimal(usd) * NANOS_PER_USD).to_integral_value(ROUND_CEILING))
+
+
+def show_usd(amount_nanos: int) -> str:
+    """`$0.000123400`: always nine decimals, so that nothing below a cent looks free."""
+    sign = "-" if amount_nanos < 0 else ""
+    whole, rest = divmod(abs(amount_nanos), NANOS_PER_USD)
+    return f"{sign}${whole}.{rest:09d}"

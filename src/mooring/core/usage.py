@@ -1,0 +1,38 @@
+"""Tokens of one attempt: inclusive totals plus disjoint parts, whatever the provider's convention was."""
+
+import msgspec
+
+from .errors import UpstreamMalformed
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a provider metered.
+
+    `input_tokens` includes cached, cache-write and audio input; `output_tokens` includes reasoning and audio output.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    input_audio_tokens: int = 0
+    reasoning_tokens: int = 0
+    output_audio_tokens: int = 0
+    is_estimated: bool = False
+
+    def checked(self) -> "Usage":
+        """Itself, if no part is negative or larger than its total.
+
+        Raises:
+            UpstreamMalformed: the provider's numbers contradict each other.
+        """
+        input_parts = (self.cached_input_tokens, self.cache_write_tokens, self.input_audio_tokens)
+        output_parts = (self.reasoning_tokens, self.output_audio_tokens)
+        if (
+            min(self.input_tokens, self.output_tokens, *input_parts, *output_parts) < 0
+            or self.cached_input_tokens + self.cache_write_tokens > self.input_tokens
+            or self.input_audio_tokens > self.input_tokens
+            or max(output_parts) > self.output_tokens
+        ):
+            raise UpstreamMalformed(f"The provider's usage contradicts itself: {self}.", is_billable=True)
+        return self
