@@ -1,0 +1,42 @@
+# `make demo` and `make test` do all set-up by themselves. Everything else is for those who work on Mooring.
+.PHONY: demo test lint types contracts check bench test-soak clean
+PY := .venv/bin/python
+WORKERS ?= auto
+
+demo: ## Start Mooring, take the tour, keep serving. DOCS=folder reads your documents, ONCE=1 ends after the tour.
+	@scripts/venv requirements.lock
+	@.venv/bin/mooring demo $(if $(ONCE),--once) $(if $(DOCS),--docs "$(DOCS)")
+
+test: ## Install what tests need and run them all.
+	@scripts/venv requirements-dev.lock
+	@$(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+lint: ## Format, style, house rules.
+	@scripts/venv requirements-dev.lock
+	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && $(PY) scripts/house_rules.py
+
+types:
+	@scripts/venv requirements-dev.lock
+	@.venv/bin/mypy
+
+contracts: ## Rooms import downwards only.
+	@scripts/venv requirements-dev.lock
+	@.venv/bin/lint-imports
+
+check: lint types contracts test
+
+coverage: ## Branch coverage of the in-process tests; the floor never falls.
+	@scripts/venv requirements-dev.lock
+	@rm -f .coverage*; $(PY) -m coverage run -m pytest -p no:xdist $(ARGS) && $(PY) -m coverage combine -q && $(PY) -m coverage report --fail-under=$(COVERAGE_FLOOR)
+COVERAGE_FLOOR ?= 85
+
+bench: ## Figures against peers measured in the same run.
+	@scripts/venv requirements-dev.lock
+	@$(PY) benchmarks/durability.py && $(PY) benchmarks/gateway.py
+
+test-soak: ## The long batteries behind the promises.
+	@scripts/venv requirements-dev.lock
+	@.venv/bin/mooring verify crash --runs 50 && .venv/bin/mooring verify crash --runs 50 --kill serve && .venv/bin/mooring verify ledger --clients 64 --disconnect 0.3 --kill serve
+
+clean: ## Remove the environment and the data of the demo.
+	rm -rf .venv .mooring
