@@ -1,0 +1,144 @@
+"""`mooring.toml`: one section per room, loaded, overridden from the environment, and explained where it is wrong.
+
+Order: defaults, the file, then `MOORING_SECTION__KEY` variables. Unknown keys are refused with the nearest known one;
+all mistakes are reported at once. Secrets are references (`env:NAME`, `file:PATH`), never literals.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mooring.core.errors import ConfigError
+from mooring.core.registry import did_you_mean
+from mooring.gateway.config import GatewayConfig
+from mooring.guardrails.config import GuardrailsConfig
+
+DEFAULT_PORT = 4790
+RESERVED = frozenset({"MOORING_HOME", "MOORING_URL", "MOORING_API_KEY", "MOORING_SUPERVISED", "MOORING_CONFIG"})
+
+
+class Section(BaseModel):
+    """A part of the file: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerSection(Section):
+    """[server]: the HTTP edge."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on. Beyond loopback at least one API key must exist.")
+    port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description=f"Port to listen on. Without one, {DEFAULT_PORT}, or a free one that is then kept for this home.",
+    )
+    allowed_hosts: tuple[str, ...] = Field((), description="Host names, beside loopback's, that requests may name.")
+    allowed_origins: tuple[str, ...] = Field((), description="Origins of other sites whose pages may call this server.")
+    body_limit_bytes: int = Field(32 * 1024 * 1024, gt=0, description="Largest request body.")
+    drain_seconds: float = Field(10.0, ge=0, description="How long running requests may take after SIGTERM.")
+
+
+class StorageSection(Section):
+    """[storage]: where the journal is kept."""
+
+    url: str | None = Field(None, description="`postgresql://…`; without one, SQLite in the home.")
+    durability: Literal["kill", "power"] = Field(
+        "kill", description="What a committed row survives: the process being killed, or the power failing (fsync)."
+    )
+
+
+class WorkerSection(Section):
+    """[worker]: agents and ingestion."""
+
+    count: int = Field(2, ge=0, le=64, description="Worker processes of `mooring up`; two, so that one is warm.")
+    slots: int = Field(8, ge=1, le=256, description="Runs that one worker works on at once.")
+
+
+class Config(Section):
+    """The whole file."""
+
+    server: ServerSection = ServerSection()
+    storage: StorageSection = StorageSection()
+    worker: WorkerSection = WorkerSection()
+    gateway: GatewayConfig = GatewayConfig()
+    guardrails: GuardrailsConfig = GuardrailsConfig()
+
+    def canonical(self) -> bytes:
+        """The effective configuration as canonical JSON: part of the release that every call names."""
+        return msgspec.json.encode(self.model_dump(mode="json"), order="sorted")
+
+
+def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Config:
+    """The configuration from `path` (else `MOORING_CONFIG`, else `mooring.toml` here, if there is one) and the environment.
+
+    Raises:
+        ConfigError: every mistake, one line each, with its path and what was probably meant.
+    """
+    environment = os.environ if environment is None else environment
+    found = path or (Path(environment["MOORING_CONFIG"]) if "MOORING_CONFIG" in environment else None)
+    if found is None and Path("mooring.toml").is_file():
+        found = Path("mooring.toml")
+    return parse(_read(found) if found else {}, environment, origin=str(found or "the environment"))
+
+
+def parse(data: dict[str, Any], environment: Mapping[str, str], *, origin: str) -> Config:
+    """Checks data that was read from a file, with the environment's overrides on top."""
+    _override(data, environment)
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors()]
+        raise ConfigError(f"{origin} has {len(lines)} mistake(s):\n  " + "\n  ".join(lines)) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.", hint="Name another with MOORING_CONFIG.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+
+
+def _override(data: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for name, value in environment.items():
+        if not name.startswith("MOORING_") or name in RESERVED or "__" not in name:
+            continue
+        keys = name.removeprefix("MOORING_").lower().split("__")
+        place = data
+        for key in keys[:-1]:
+            place = place.setdefault(key, {})
+        place[keys[-1]] = _value(value)
+
+
+def _value(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+
+
+def _explain(problem: Any) -> str:
+    path = ".".join(str(step) for step in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{path}: {problem['msg']}"
+    known = _fields_at(problem["loc"][:-1])
+    return f"{path}: unknown key. {did_you_mean(str(problem['loc'][-1]), known)}"
+
+
+def _fields_at(location: tuple[Any, ...]) -> list[str]:
+    model: Any = Config
+    for step in location:
+        field = getattr(model, "model_fields", {}).get(step)
+        if field is not None:
+            model = field.annotation
+        else:  # a key of a mapping: its values' model
+            arguments = getattr(model, "__args__", ())
+            model = arguments[-1] if arguments else None
+    return sorted(getattr(model, "model_fields", {}))

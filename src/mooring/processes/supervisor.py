@@ -1,0 +1,150 @@
+"""`mooring up`: starts serve and the workers, restarts what dies, ends them all when it ends.
+
+A child ends with its supervisor because it reads a pipe that only the supervisor holds (`ending.py`): no signal is
+needed, so kill -9 of the supervisor works too. SIGTERM drains: first the workers, then serve, each with a deadline.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+RESTART_FIRST_SECONDS = 0.1
+RESTART_MOST_SECONDS = 10.0
+STEADY_SECONDS = 10.0  # a child that lived so long starts again at once
+DRAIN_SECONDS = 15.0
+
+
+@dataclass
+class Child:
+    """One supervised process: its command, and what became of it."""
+
+    name: str
+    arguments: Sequence[str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    restarts: int = 0
+    delay_seconds: float = RESTART_FIRST_SECONDS
+    due_at: float = field(default=0.0)
+
+
+class Supervisor:
+    """Keeps its children running until `stop`.
+
+    `log` gets one line per thing that an operator should know. `environment` is given to every child.
+    """
+
+    def __init__(
+        self, children: Sequence[Child], *, environment: dict[str, str], log: Callable[[str], None], cwd: Path
+    ) -> None:
+        self.children = list(children)
+        self._environment = environment
+        self._log = log
+        self._cwd = cwd
+        self._is_stopping = False
+        self._wake_read, self._wake_write = os.pipe()  # a signal handler may write to it at any moment
+        os.set_blocking(self._wake_write, False)
+
+    def start(self) -> None:
+        for child in self.children:
+            self._spawn(child)
+
+    def run(self) -> None:
+        """Until `stop` (or a signal) says so; then drains."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop())
+        signal.signal(signal.SIGCHLD, lambda *_: self._awake())
+        while not self._is_stopping:
+            select.select([self._wake_read], [], [], self._restart_dead())
+            self._slept()
+        self.drain()
+
+    def stop(self) -> None:
+        """Ends `run`; safe from a signal handler and from other threads."""
+        self._is_stopping = True
+        self._awake()
+
+    def kill(self, name: str) -> int:
+        """kill -9 of the child `name`, for the tour and the batteries; answers its process id."""
+        child = next(child for child in self.children if child.name == name)
+        assert child.process is not None
+        os.kill(child.process.pid, signal.SIGKILL)
+        return child.process.pid
+
+    def tend(self) -> None:
+        """One round of restarts, for a caller with a loop of its own."""
+        self._restart_dead()
+
+    def drain(self) -> None:
+        """SIGTERM to the workers, then to serve; what has not ended by the deadline is killed."""
+        self._is_stopping = True
+        for child in reversed(self.children):
+            if child.process is None or child.process.poll() is not None:
+                continue
+            child.process.terminate()
+        deadline = time.monotonic() + DRAIN_SECONDS
+        for child in reversed(self.children):
+            self._await_end(child, deadline)
+
+    def _awake(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # the pipe is full of wake-ups already
+            os.write(self._wake_write, b".")
+
+    def _slept(self) -> None:
+        if select.select([self._wake_read], [], [], 0)[0]:
+            os.read(self._wake_read, 4096)
+
+    def _await_end(self, child: Child, deadline: float) -> None:
+        if child.process is None:
+            return
+        try:
+            child.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._log(f"{child.name} did not end within {DRAIN_SECONDS:.0f} s and was killed; its calls are uncertain.")
+            child.process.kill()
+            child.process.wait()
+        if child.process.stdin is not None:
+            child.process.stdin.close()
+
+    def _restart_dead(self) -> float | None:
+        """Starts again what has died and is due; answers the seconds until the next is due."""
+        now = time.monotonic()
+        for child in self.children:
+            if child.process is None or child.process.poll() is None:
+                continue
+            if not child.due_at:
+                self._schedule(child, now)
+            if child.due_at <= now and not self._is_stopping:
+                self._spawn(child)
+        waiting = [child.due_at - now for child in self.children if child.due_at]
+        return max(0.0, min(waiting)) if waiting else None
+
+    def _schedule(self, child: Child, now: float) -> None:
+        assert child.process is not None
+        if now - child.started_at >= STEADY_SECONDS:
+            child.delay_seconds = RESTART_FIRST_SECONDS
+        code = child.process.returncode
+        reason = f"signal {-code}" if code < 0 else f"exit {code}"
+        self._log(f"{child.name} (pid {child.process.pid}) ended: {reason}; starting it again.")
+        child.due_at = now + child.delay_seconds
+        child.delay_seconds = min(child.delay_seconds * 2, RESTART_MOST_SECONDS)
+        child.restarts += 1
+
+    def _spawn(self, child: Child) -> None:
+        if child.process is not None and child.process.stdin is not None:
+            child.process.stdin.close()
+        child.due_at = 0.0
+        child.started_at = time.monotonic()
+        child.process = subprocess.Popen(  # our own program with arguments that we made
+            [sys.executable, "-m", "mooring", *child.arguments],
+            stdin=subprocess.PIPE,
+            env=self._environment,
+            cwd=self._cwd,
+            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which drains
+        )

@@ -1,0 +1,130 @@
+"""The worker loop: claim a run, let its handler work, take the next; bury dead processes in between.
+
+Every process of a home sweeps, so a dead worker's runs are taken over at once, not after the lease's time-out.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+
+from mooring.core.errors import LeaseLost, MooringError
+from mooring.journal.journal import Journal
+from mooring.journal.records import RunRecord
+
+log = logging.getLogger("mooring.worker")
+
+SWEEP_SECONDS = 0.1  # one flock attempt per live process: microseconds
+IDLE_SECONDS = 0.25  # polling is the fall-back of the wake-up
+LEASE_SECONDS = 10.0
+RENEW_SECONDS = 3.0
+
+Handler = Callable[[RunRecord], Awaitable[None]]
+
+
+class Worker:
+    """Works on up to `slots` runs at once, until `stop`.
+
+    `handlers` are functions by the name that a run's row holds. A handler ends its run itself; what it raises ends it here.
+    """
+
+    def __init__(self, journal: Journal, handlers: Mapping[str, Handler], *, slots: int = 8) -> None:
+        self._journal = journal
+        self._handlers = handlers
+        self._slots = asyncio.Semaphore(slots)
+        self._running: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """No new runs; running ones may finish their step (see `run`)."""
+        self._stopping.set()
+
+    async def run(self, *, drain_seconds: float = 5.0) -> None:
+        """Until `stop`; then waits for the running ones, and gives back what is left: another worker goes on with it."""
+        sweeper = asyncio.create_task(sweep(self._journal))
+        try:
+            while not self._stopping.is_set():
+                await self._claim_one()
+        finally:
+            sweeper.cancel()
+            if self._running:
+                await asyncio.wait(self._running, timeout=drain_seconds)
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(sweeper, *self._running, return_exceptions=True)
+
+    async def _claim_one(self) -> None:
+        await self._slots.acquire()
+        record = None
+        try:
+            record = await self._journal.claim_run(list(self._handlers), lease_seconds=LEASE_SECONDS)
+        except MooringError as error:
+            log.warning("No run could be claimed: %s", error)
+        if record is None:
+            self._slots.release()
+            await self._idle()
+            return
+        task = asyncio.create_task(self.work(record))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._running.discard(task)
+        self._slots.release()
+
+    async def _idle(self) -> None:
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        queued = asyncio.ensure_future(self._journal.wait_queued(timeout_seconds=IDLE_SECONDS))
+        _, waiting = await asyncio.wait({stopping, queued}, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def work(self, record: RunRecord) -> None:
+        """One run, its lease kept while the handler works."""
+        keeper = asyncio.create_task(keep_lease(self._journal, record))
+        try:
+            await self._handlers[record.handler](record)
+        except LeaseLost:
+            log.info("run %s went to another worker", record.id.hex())
+        except Exception as error:  # the worker loop's edge: a run's failure is the run's, not the worker's
+            log.exception("run %s failed", record.id.hex())
+            code = error.code if isinstance(error, MooringError) else "internal_error"
+            with contextlib.suppress(MooringError):
+                await self._journal.finish_run(
+                    record.id, record.epoch, "failed", error_code=code, error_message=f"{type(error).__name__}: {error}"
+                )
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+
+
+async def keep_lease(journal: Journal, record: RunRecord) -> None:
+    """Renews until cancelled, or until the lease is lost: then the next fenced write of the handler says so."""
+    while True:
+        await asyncio.sleep(RENEW_SECONDS)
+        try:
+            await journal.renew(record.id, record.epoch, lease_seconds=LEASE_SECONDS)
+        except LeaseLost:
+            return
+        except MooringError as error:
+            log.warning("lease of run %s not renewed: %s", record.id.hex(), error)
+
+
+async def sweep(journal: Journal) -> None:
+    """Buries dead processes until cancelled."""
+    while True:
+        try:
+            for dead in await journal.sweep_dead():
+                log.info("process %s is dead; its runs are free and its calls in flight are listed", dead.hex())
+        except MooringError as error:
+            log.warning("sweep failed: %s", error)
+        await asyncio.sleep(SWEEP_SECONDS)
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """SIGTERM and SIGINT call `stop` in the running loop."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)

@@ -1,0 +1,182 @@
+"""Runs over HTTP: start, list, read, follow, resume, cancel.
+
+The events of a run are its journal; a follower resumes with `Last-Event-ID`, which is the last `seq` it saw.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from mooring.core import ids
+from mooring.core.errors import InvalidRequest
+from mooring.core.money import nanos, show_usd
+from mooring.journal.records import NewRun, RunEvent, RunRecord
+from mooring.wiring import Server
+
+from .exchange import Exchange, Reply, json_reply
+from .server import Route, caller_of
+
+ENDED = ("completed", "failed", "cancelled", "parked")
+FOLLOW_SECONDS = 15.0  # a comment keeps proxies from closing a quiet stream
+
+
+class StartRun(msgspec.Struct, forbid_unknown_fields=True):
+    """`POST /v1/runs`. `input` is any JSON value; `app_path` is accepted from the service key alone."""
+
+    agent: str
+    input: Any
+    user: str | None = None
+    session: str | None = None
+    tags: list[str] = []
+    max_cost_usd: str | None = None
+    app_path: str | None = None
+    app_digest: str | None = None
+
+
+def routes(rooms: Server) -> list[Route]:
+    journal = rooms.journal
+
+    async def start(exchange: Exchange) -> Reply:
+        caller = caller_of(exchange)
+        body = await exchange.parse(StartRun)
+        path, app_digest = app_of(rooms, body, is_service=caller.is_service)
+        run = await journal.create_run(
+            NewRun(
+                id=rooms.new_id(),
+                project_id=caller.project_id,
+                handler="agent",
+                name=body.agent,
+                input=msgspec.json.encode(body.input),
+                key=exchange.header(b"idempotency-key"),
+                user=body.user,
+                session=body.session,
+                tags=tuple(body.tags),
+                release_id=rooms.release_id,
+                app_path=path,
+                app_digest=app_digest,
+                max_cost_nanos=nanos(body.max_cost_usd) if body.max_cost_usd is not None else None,
+            )
+        )
+        return json_reply(show_run(run), status=202)
+
+    async def list_(exchange: Exchange) -> Reply:
+        runs = await journal.list_runs(caller_of(exchange).project_id, limit=50)
+        return json_reply({"object": "list", "data": [show_run(run) for run in runs]})
+
+    async def get(exchange: Exchange) -> Reply:
+        return json_reply(show_run(await journal.get_run(caller_of(exchange).project_id, run_id(exchange))))
+
+    async def cancel(exchange: Exchange) -> Reply:
+        project = caller_of(exchange).project_id
+        await journal.cancel_run(project, run_id(exchange))
+        return json_reply(show_run(await journal.get_run(project, run_id(exchange))))
+
+    async def resume(exchange: Exchange) -> Reply:
+        project = caller_of(exchange).project_id
+        await journal.resume_run(project, run_id(exchange))
+        return json_reply(show_run(await journal.get_run(project, run_id(exchange))))
+
+    async def events(exchange: Exchange) -> Reply:
+        project = caller_of(exchange).project_id
+        run = await journal.get_run(project, run_id(exchange))
+        after = last_seen(exchange)
+        if "text/event-stream" in (exchange.header(b"accept") or ""):
+            return Reply(200, follow(rooms, project, run.id, after), "text/event-stream; charset=utf-8")
+        found = await journal.events(project, run.id, after=after)
+        return json_reply({"object": "list", "data": [show_event(event) for event in found]})
+
+    return [
+        Route("POST", "/v1/runs", "write", start),
+        Route("GET", "/v1/runs", "read", list_),
+        Route("GET", "/v1/runs/{run_id}", "read", get),
+        Route("GET", "/v1/runs/{run_id}/events", "read", events),
+        Route("POST", "/v1/runs/{run_id}/cancel", "write", cancel),
+        Route("POST", "/v1/runs/{run_id}/resume", "write", resume),
+    ]
+
+
+def app_of(rooms: Server, body: StartRun, *, is_service: bool) -> tuple[str | None, bytes | None]:
+    """Which code runs: the server's own app, or a path that the home's owner named with the service key.
+
+    Raises:
+        InvalidRequest: a path from an ordinary key (code is never chosen over the API), or no app at all.
+    """
+    if body.app_path is None:
+        if rooms.app_path is None:
+            raise InvalidRequest(
+                f"No app is loaded, so there is no agent '{body.agent}'.", hint="Run: mooring up --app app.py", param="agent"
+            )
+        return rooms.app_path, rooms.app_digest
+    if not is_service:
+        raise InvalidRequest("'app_path' is taken from the home's own processes only.", param="app_path")
+    if not os.path.isabs(body.app_path):
+        raise InvalidRequest("'app_path' must be absolute.", param="app_path")
+    return body.app_path, bytes.fromhex(body.app_digest) if body.app_digest else None
+
+
+async def follow(rooms: Server, project: str, run: bytes, after: int) -> AsyncIterator[bytes]:
+    """The run's events from `after` on, live, until it ends."""
+    while True:
+        found = await rooms.journal.wait_events(project, run, after=after, timeout_seconds=FOLLOW_SECONDS)
+        for event in found:
+            after = event.seq
+            data = msgspec.json.encode(show_event(event))
+            yield b"id: %d\nevent: %s\ndata: %s\n\n" % (event.seq, event.kind.encode(), data)
+        if not found:
+            if (await rooms.journal.get_run(project, run)).state in ENDED:
+                yield b"event: end\ndata: {}\n\n"
+                return
+            yield b": keep-alive\n\n"
+        elif (await rooms.journal.get_run(project, run)).state in ENDED and not await rooms.journal.events(
+            project, run, after=after
+        ):
+            yield b"event: end\ndata: {}\n\n"
+            return
+
+
+def run_id(exchange: Exchange) -> bytes:
+    return ids.read("run", exchange.params["run_id"])
+
+
+def last_seen(exchange: Exchange) -> int:
+    """`Last-Event-ID`, or `?after=`; 0 from the start."""
+    text = exchange.header(b"last-event-id") or exchange.query.get("after") or "0"
+    if not text.isdigit():
+        raise InvalidRequest(f"'{text[:40]}' is not an event number.", hint="Send the last id you saw.", param="after")
+    return int(text)
+
+
+def show_run(run: RunRecord) -> dict[str, Any]:
+    """JSON of a run; `input` and `output` are JSON values."""
+    return {
+        "id": ids.show("run", run.id),
+        "object": "run",
+        "agent": run.name,
+        "handler": run.handler,
+        "state": run.state,
+        "input": msgspec.Raw(run.input),
+        "output": msgspec.Raw(run.output) if run.output else None,
+        "error": {"code": run.error_code, "message": run.error_message} if run.error_code else None,
+        "user": run.user,
+        "session": run.session,
+        "tags": list(run.tags),
+        "created_at_us": run.created_at_us,
+        "started_at_us": run.started_at_us,
+        "finished_at_us": run.finished_at_us,
+        "settled_nanos": run.settled_nanos,
+        "held_nanos": run.held_nanos,
+        "cost_usd": show_usd(run.settled_nanos),
+    }
+
+
+def show_event(event: RunEvent) -> dict[str, Any]:
+    """JSON of one event of a run."""
+    return {
+        "seq": event.seq,
+        "kind": event.kind,
+        "at_us": event.at_us,
+        "call_id": ids.show("call", event.call_id) if event.call_id else None,
+        "payload": msgspec.Raw(event.payload),
+    }

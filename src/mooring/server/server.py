@@ -1,0 +1,124 @@
+"""The server: one ASGI application. Host and Origin, route, key, scope, then the route's own function.
+
+Every route declares its scope; one without makes the start fail. The hot routes are looked up by exact path.
+"""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from starlette.routing import compile_path
+
+from mooring.core.errors import ConfigError, MooringError, NotFound, Unavailable
+from mooring.gateway.keys import Caller
+from mooring.wiring import Server
+
+from .authentication import Authentication, check_origin
+from .errors import internal_error, reply_for
+from .exchange import Exchange, Receive, Reply, Scope, Send, send_reply
+
+log = logging.getLogger("mooring.server")
+
+Access = Literal["public", "call", "read", "write", "admin"]
+Handle = Callable[[Exchange], Awaitable[Reply]]
+ACCESSES = ("public", "call", "read", "write", "admin")
+
+
+@dataclass(frozen=True)
+class Route:
+    """`access` is the scope that the caller's key needs; `public` needs no key."""
+
+    method: str
+    path: str
+    access: Access
+    handle: Handle
+
+
+class Application:
+    """The ASGI callable. `routes` are asked in order; exact paths first."""
+
+    def __init__(self, rooms: Server, routes: Iterable[Route]) -> None:
+        self._rooms = rooms
+        self._authentication = Authentication(rooms)
+        self._exact: dict[tuple[str, str], Route] = {}
+        self._patterns: list[tuple[re.Pattern[str], Route]] = []
+        self._paths: set[str] = set()
+        self.running = 0
+        for route in routes:
+            self._add(route)
+
+    def _add(self, route: Route) -> None:
+        if route.access not in ACCESSES:
+            raise ConfigError(f"Route {route.method} {route.path} declares no scope.", hint=f"One of {ACCESSES}.")
+        if "{" not in route.path:
+            self._exact[(route.method, route.path)] = route
+            self._paths.add(route.path)
+        else:
+            self._patterns.append((compile_path(route.path)[0], route))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            raise RuntimeError(f"Mooring does not speak {scope['type']}.")
+        exchange = Exchange(scope, receive, body_limit_bytes=self._rooms.config.server.body_limit_bytes)
+        self.running += 1
+        try:
+            await send_reply(await self._answer(exchange), send)
+        finally:
+            self.running -= 1
+
+    async def _answer(self, exchange: Exchange) -> Reply:
+        try:
+            check_origin(exchange, self._rooms.config.server)
+            route = self._find(exchange)
+            if route.access != "public":
+                if self._rooms.is_draining:
+                    raise Unavailable("This server is shutting down.", hint="Try again; another one takes over.")
+                exchange.caller = await self._authentication(exchange, route.access)
+            return await route.handle(exchange)
+        except MooringError as error:
+            return reply_for(error, exchange, self._rooms.redactor)
+        except Exception:  # the edge: nothing that a route raises may leave as a traceback
+            log.exception("%s %s failed", exchange.method, exchange.path)
+            return reply_for(internal_error(), exchange, self._rooms.redactor)
+
+    def _find(self, exchange: Exchange) -> Route:
+        route = self._exact.get((exchange.method, exchange.path))
+        if route is not None:
+            return route
+        is_known = exchange.path in self._paths
+        for pattern, candidate in self._patterns:
+            match = pattern.match(exchange.path)
+            if match is None:
+                continue
+            if candidate.method == exchange.method:
+                exchange.params = match.groupdict()
+                return candidate
+            is_known = True
+        if is_known:
+            raise MethodNotAllowed(f"{exchange.path} does not take {exchange.method}.")
+        raise NotFound(f"There is nothing at {exchange.path[:200]}.", hint="See docs/reference/http.md for the paths.")
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+
+class MethodNotAllowed(MooringError):
+    """The path exists, with another method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+def caller_of(exchange: Exchange) -> Caller:
+    """The authenticated caller of a route that is not public."""
+    assert exchange.caller is not None
+    return exchange.caller
