@@ -1,0 +1,213 @@
+"""Group commit: one thread gathers what is pending into one transaction and tells everyone after its COMMIT.
+
+Each operation runs under a savepoint, so that one refusal never undoes the others. A failed batch is tried again
+operation by operation. After a lost COMMIT the batch is looked up before anyone is told.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import SimpleQueue
+
+from mooring.core.errors import StorageError, StorageFull
+
+from .completion import Job, deliver
+from .transaction import Lock, OpenSession, Session
+
+MAX_BATCH = 256  # bounds how long the first of a batch waits for the last
+
+
+class Writer:
+    """The only writer of this process. `explain` turns the library's errors into ours; `errors` are their classes."""
+
+    def __init__(
+        self,
+        open_session: OpenSession,
+        *,
+        errors: tuple[type[Exception], ...],
+        explain: Callable[[Exception], StorageError],
+        on_full: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._open_session = open_session
+        self._errors = errors
+        self._explain = explain
+        self._on_full = on_full
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._session: Session | None = open_session()
+        self._gate = threading.Lock()
+        self._is_closed = False
+        self.batches = 0
+        self.operations = 0
+        self._thread = threading.Thread(target=self._work, name="mooring-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Queue a job; `deliver` tells its owner after the COMMIT."""
+        with self._gate:
+            if self._is_closed:
+                raise StorageError("The database is closed.", hint="Restart the process.")
+            self._queue.put(job)
+
+    def close(self) -> None:
+        """Write what is pending, then stop."""
+        with self._gate:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._queue.put(None)
+        self._thread.join()
+
+    # the thread ------------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        is_open = True
+        while is_open:
+            batch, is_open = self._gather()
+            if batch:
+                self.batches += 1
+                self.operations += len(batch)
+                try:
+                    self._write(batch)
+                except BaseException as error:  # a mistake of our own: whoever waits must hear of it
+                    for job in batch:
+                        job.result, job.error = None, error
+                    self._reset()
+                deliver(batch)
+        self._reset()
+
+    def _gather(self) -> tuple[list[Job], bool]:
+        """Everything that is pending, at least one; False when it was the last."""
+        queue = self._queue
+        batch: list[Job] = []
+        job = queue.get()
+        while job is not None:
+            batch.append(job)
+            if queue.empty() or len(batch) >= MAX_BATCH:
+                return batch, True
+            job = queue.get_nowait()
+        return batch, False
+
+    def _write(self, batch: list[Job]) -> None:
+        """Write a batch; each job holds its result or its error afterwards."""
+        if self._attempt(batch):
+            return
+        for job in batch:
+            job.result = job.error = None
+            self._attempt([job], is_last=True)
+
+    def _attempt(self, batch: list[Job], *, is_last: bool = False) -> bool:
+        """Run a batch in one transaction. False: nothing of it was written, and each job may be tried alone."""
+        batch_id = os.urandom(16)
+        try:
+            session = self._begin(batch_id, in_order(batch))
+        except (
+            StorageError,
+            *self._errors,
+        ) as error:  # locked for long, or gone: trying each alone would only take longer
+            return self._failed(batch, error, is_last=True)
+        try:
+            if len(batch) > 1:
+                for job in batch:
+                    self._run_one(session, job)
+            elif not self._run_alone(session, batch[0]):
+                return True
+        except self._errors as error:
+            return self._failed(batch, error, is_last=is_last)
+        try:
+            session.commit()
+        except self._errors as error:
+            return self._was_committed(batch_id) or self._failed(batch, error, is_last=is_last)
+        return True
+
+    def _begin(self, batch_id: bytes, locks: list[Lock]) -> Session:
+        if self._session is not None:
+            try:
+                self._session.begin(batch_id, locks)
+            except self._errors:
+                if self._session.is_alive():
+                    raise
+                self._reset()  # the server was restarted while nothing was under way
+            else:
+                return self._session
+        session = self._session = self._open_session()
+        session.begin(batch_id, locks)
+        return session
+
+    def _run_alone(self, session: Session, job: Job) -> bool:
+        """The only operation of its transaction needs no savepoint. False: it refused, and the whole was undone."""
+        try:
+            job.result = job.operation(session.tx)
+        except Exception as error:
+            if not session.is_usable(error):
+                raise
+            session.rollback()
+            job.error = self._in_our_words(error)
+            return False
+        return True
+
+    def _run_one(self, session: Session, job: Job) -> None:
+        session.savepoint()
+        try:
+            job.result = job.operation(session.tx)
+            session.release()
+        except Exception as error:
+            if not session.is_usable(error):
+                raise
+            session.undo()
+            job.result = None
+            job.error = self._in_our_words(error)
+
+    # failures --------------------------------------------------------------------------------------------------------
+
+    def _failed(self, batch: list[Job], error: Exception, *, is_last: bool) -> bool:
+        """Undo the transaction. True: the jobs hold the error; False: each may be tried alone."""
+        self._undo()
+        failure = self._in_our_words(error)
+        if isinstance(failure, StorageFull) and self._on_full():
+            is_last = False
+        if is_last:
+            for job in batch:
+                job.result, job.error = None, failure
+        return is_last
+
+    def _undo(self) -> None:
+        if self._session is None:
+            return
+        try:
+            self._session.rollback()
+        except self._errors:
+            self._reset()
+        else:
+            if not self._session.is_alive():
+                self._reset()
+
+    def _was_committed(self, batch_id: bytes) -> bool:
+        """Look the batch up on a new connection if this one is gone."""
+        if self._session is not None and self._session.is_alive():
+            return False
+        self._reset()
+        try:
+            self._session = self._open_session()
+            return self._session.was_committed(batch_id)
+        except (StorageError, *self._errors):
+            self._reset()
+            raise
+
+    def _in_our_words(self, error: BaseException) -> BaseException:
+        if isinstance(error, self._errors):
+            ours = self._explain(error)
+            ours.__cause__ = error
+            return ours
+        return error
+
+    def _reset(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            with suppress(*self._errors):
+                session.close()
+
+
+def in_order(batch: Sequence[Job]) -> list[Lock]:
+    """Every lock of the batch once, in the order in which all writers take them."""
+    return sorted({lock for job in batch for lock in job.locks})
