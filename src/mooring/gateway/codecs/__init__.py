@@ -1,0 +1,119 @@
+"""Wire formats: pure functions between bytes and the canonical types of `core`.
+
+`openai_chat/` is the first. A codec never does I/O and never knows which vendor is behind the wire.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Protocol
+
+import msgspec
+
+from mooring.core.errors import MooringError
+from mooring.core.events import Event
+from mooring.core.messages import ChatRequest, ChatResponse
+from mooring.core.registry import Registry
+
+Fields = dict[str, Any]
+"""A body's top-level fields in the sender's order; a value is `msgspec.Raw` where nothing had to touch it."""
+
+FailureKind = Literal[
+    "rate_limited",
+    "overloaded",
+    "broken",
+    "context_length",
+    "out_of_money",
+    "not_authorised",
+    "no_such_model",
+    "invalid",
+]
+
+
+class WireRequest(msgspec.Struct, frozen=True):
+    """A decoded request: what it means, and its fields as they came."""
+
+    request: ChatRequest
+    fields: Fields
+    elements: tuple[bytes, ...]
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """An upstream's error, classified by what it says and not only by its status."""
+
+    kind: FailureKind
+    message: str
+    code: str | None = None
+    param: str | None = None
+    retry_after_seconds: float | None = None
+
+
+class EventDecoder(Protocol):
+    """One stream's state. Feed it the `data` of each server-sent event, in order."""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The canonical events in this one.
+
+        Raises:
+            UpstreamMalformed: not what the wire allows.
+        """
+        ...
+
+
+class EventEncoder(Protocol):
+    """One stream's state on the way out."""
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        """Whole server-sent events; empty where the wire has nothing to say."""
+        ...
+
+
+class Codec(Protocol):
+    """What a wire format provides; two bodies are of the same wire when their codecs have the same name."""
+
+    name: ClassVar[str]
+    path: ClassVar[str]
+    keep_alive: ClassVar[bytes]
+    cannot_carry: ClassVar[frozenset[str]]
+
+    def decode_request(self, body: bytes) -> WireRequest: ...
+    def encode_request(self, request: ChatRequest) -> Fields: ...
+    def rewrite_request(self, fields: Fields, before: ChatRequest, after: ChatRequest) -> None:
+        """Writes only what differs between `before` and `after` into `fields`."""
+        ...
+
+    def prepare(self, fields: Fields, *, model: str, is_stream: bool, cap_field: str | None, cap_tokens: int) -> None:
+        """What every upstream body needs: the target's model name, usage asked for, and the output cap if any."""
+        ...
+
+    def decode_response(self, body: bytes) -> ChatResponse: ...
+    def encode_response(self, response: ChatResponse) -> bytes: ...
+    def rewrite_response(self, body: bytes, response: ChatResponse) -> bytes:
+        """The body with its choices replaced by the response's; fields beside them stay."""
+        ...
+
+    def is_error(self, body: bytes) -> bool:
+        """Whether a body that came with a good status is an error object all the same."""
+        ...
+
+    def decoder(self) -> EventDecoder: ...
+    def encoder(self, *, wants_usage: bool) -> EventEncoder: ...
+    def without_usage(self, data: bytes) -> bytes | None:
+        """An event's data for a caller who did not ask for usage; None where nothing else was in it."""
+        ...
+
+    def decode_error(self, status: int, headers: "ReadsHeaders", body: bytes) -> Failure: ...
+    def encode_error(self, error: MooringError, *, code: str | None = None) -> bytes: ...
+    def encode_stream_error(self, error: MooringError, *, code: str | None = None) -> bytes: ...
+    def encode_event(self, data: bytes) -> bytes:
+        """One event's data, framed as it came."""
+        ...
+
+    def encode_comment(self, text: str) -> bytes: ...
+
+
+class ReadsHeaders(Protocol):
+    """Headers by case-insensitive name."""
+
+    def get(self, name: str, /) -> str | None: ...
+
+
+registry: Registry[type[Codec]] = Registry("codec", "mooring.codecs", "mooring.gateway.codecs", "Codec")

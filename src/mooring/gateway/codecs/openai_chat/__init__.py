@@ -1,0 +1,73 @@
+"""The OpenAI chat-completions wire.
+
+Read `request.py`, `response.py` and `events.py`; `message.py` serves all three, `errors.py` classifies failures.
+"""
+
+from typing import ClassVar
+
+from mooring.core.errors import MooringError
+from mooring.core.messages import ChatRequest, ChatResponse
+
+from .. import Failure, Fields, ReadsHeaders, WireRequest
+from . import errors, events, request, response
+
+__all__ = ["Codec"]
+
+
+class Codec:
+    """`POST /v1/chat/completions`."""
+
+    name: ClassVar[str] = "openai_chat"
+    path: ClassVar[str] = "/chat/completions"
+    keep_alive: ClassVar[bytes] = b": keep-alive\n\n"
+    cannot_carry: ClassVar[frozenset[str]] = frozenset(
+        {"thinking signatures", "cache marks", "tool results with is_error"}
+    )
+
+    def decode_request(self, body: bytes) -> WireRequest:
+        return request.decode_request(body)
+
+    def encode_request(self, request_: ChatRequest) -> Fields:
+        return request.encode_request(request_)
+
+    def rewrite_request(self, fields: Fields, before: ChatRequest, after: ChatRequest) -> None:
+        request.rewrite_request(fields, before, after)
+
+    def prepare(self, fields: Fields, *, model: str, is_stream: bool, cap_field: str | None, cap_tokens: int) -> None:
+        request.prepare(fields, model=model, is_stream=is_stream, cap_field=cap_field, cap_tokens=cap_tokens)
+
+    def decode_response(self, body: bytes) -> ChatResponse:
+        return response.decode_response(body)
+
+    def encode_response(self, response_: ChatResponse) -> bytes:
+        return response.encode_response(response_)
+
+    def rewrite_response(self, body: bytes, response_: ChatResponse) -> bytes:
+        return response.rewrite_response(body, response_)
+
+    def is_error(self, body: bytes) -> bool:
+        return response.is_error(body)
+
+    def decoder(self) -> events.Decoder:
+        return events.Decoder()
+
+    def encoder(self, *, wants_usage: bool) -> events.Encoder:
+        return events.Encoder(wants_usage=wants_usage)
+
+    def without_usage(self, data: bytes) -> bytes | None:
+        return events.without_usage(data)
+
+    def decode_error(self, status: int, headers: ReadsHeaders, body: bytes) -> Failure:
+        return errors.decode_error(status, headers, body)
+
+    def encode_error(self, error: MooringError, *, code: str | None = None) -> bytes:
+        return errors.encode_error(error, code=code)
+
+    def encode_event(self, data: bytes) -> bytes:
+        return events.sse(data)
+
+    def encode_stream_error(self, error: MooringError, *, code: str | None = None) -> bytes:
+        return events.sse(errors.encode_error(error, code=code))
+
+    def encode_comment(self, text: str) -> bytes:
+        return f": {text}\n\n".encode()
