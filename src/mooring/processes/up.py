@@ -1,0 +1,117 @@
+"""`mooring up`: what the supervisor runs on a home, and how to wait until it is ready."""
+
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mooring.client.discovery import Endpoint, running_endpoint
+from mooring.config import Config
+from mooring.core.errors import ConfigError, Unavailable
+from mooring.storage.home import Home
+from mooring.storage.liveness import FileLock
+
+from .ending import ENVIRONMENT_FLAG
+from .supervisor import Child, Supervisor
+
+READY_SECONDS = 30.0
+
+
+@dataclass
+class Up:
+    """A running house: its supervisor, its home's lock, and where it answers."""
+
+    supervisor: Supervisor
+    endpoint: Endpoint
+    lock: FileLock
+
+    def stop(self) -> None:
+        self.supervisor.drain()
+        self.lock.release()
+
+
+def start(
+    config: Config,
+    home: Home,
+    *,
+    log: Callable[[str], None],
+    app_path: Path | None = None,
+    config_path: Path | None = None,
+    cwd: Path | None = None,
+) -> Up:
+    """Starts serve and the workers, and returns once serve is ready.
+
+    Raises:
+        ConfigError: another `up` has this home, or serve did not become ready.
+    """
+    lock = FileLock.acquire(home.run_dir / "up.lock")
+    if lock is None:
+        raise ConfigError(
+            f"Another `mooring up` runs on {home.path}.", hint="Stop it, or choose another home with MOORING_HOME."
+        )
+    environment = {**os.environ, "MOORING_HOME": str(home.path), ENVIRONMENT_FLAG: "1"}
+    if config_path is not None:
+        environment["MOORING_CONFIG"] = str(config_path.resolve())
+    app = ["--app", str(app_path.resolve())] if app_path else []
+    children = [Child("serve", ["serve", *app])]
+    children += [Child(f"worker-{number}", ["worker", *app]) for number in range(1, config.worker.count + 1)]
+    supervisor = Supervisor(children, environment=environment, log=log, cwd=cwd or Path.cwd())
+    supervisor.start()
+    try:
+        endpoint = wait_ready(home, supervisor)
+    except BaseException:
+        supervisor.drain()
+        lock.release()
+        raise
+    return Up(supervisor, endpoint, lock)
+
+
+def wait_ready(home: Home, supervisor: Supervisor) -> Endpoint:
+    """The endpoint of the serve that answers `/readyz`.
+
+    Raises:
+        ConfigError: it ended, or did not answer in time.
+    """
+    deadline = time.monotonic() + READY_SECONDS
+    child = supervisor.children[0]
+    while time.monotonic() < deadline:
+        if child.process is not None and child.process.poll() is not None:
+            raise ConfigError("serve ended before it was ready.", hint="Its message is above.")
+        endpoint = running_endpoint(home.path)
+        if endpoint is not None and is_ready(endpoint):
+            return endpoint
+        time.sleep(0.02)  # a child's start has no event to wait for that works before its loop runs
+    raise ConfigError(f"serve was not ready after {READY_SECONDS:.0f} s.", hint="Look at its log above.")
+
+
+def is_ready(endpoint: Endpoint) -> bool:
+    try:
+        with urllib.request.urlopen(f"{endpoint.url}/readyz", timeout=2) as answer:  # noqa: S310  # loopback, from our own file
+            return bool(json.load(answer).get("status") == "ready")
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def start_temporary(home_path: Path) -> Endpoint:
+    """A `serve` for a program that finds none: it ends with this process.
+
+    Raises:
+        Unavailable: the server's packages are not installed, or it did not start.
+    """
+    home = Home(home_path)
+    supervisor = Supervisor(
+        [Child("serve", ["serve"])],
+        environment={**os.environ, "MOORING_HOME": str(home.path), ENVIRONMENT_FLAG: "1"},
+        log=lambda line: None,
+        cwd=Path.cwd(),
+    )
+    supervisor.start()
+    try:
+        return wait_ready(home, supervisor)
+    except ConfigError as error:
+        supervisor.drain()
+        raise Unavailable(f"A temporary server did not start: {error}") from error

@@ -1,0 +1,115 @@
+"""The only place where rooms are wired together: `build(config)` gives one process all that it needs."""
+
+import contextlib
+import hmac
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from mooring.config import Config
+from mooring.core import ids
+from mooring.core.clock import Clock, SystemClock
+from mooring.core.ids import NewId
+from mooring.core.seams import Redactor
+from mooring.core.text import digest
+from mooring.gateway.gateway import Gateway
+from mooring.gateway.keys import Keys
+from mooring.guardrails.guardrails import Guardrails
+from mooring.guardrails.redactor import redact
+from mooring.journal.journal import Journal
+from mooring.net.client import HttpClient
+from mooring.net.egress import EgressPolicy
+from mooring.storage.blobs import Blobs
+from mooring.storage.database import Database
+from mooring.storage.home import Home
+from mooring.storage.liveness import ProcessLock
+
+ProcessKind = Literal["serve", "worker", "cli"]
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+@dataclass
+class Server:
+    """The rooms of one process, wired. `is_draining` turns true when the process must end."""
+
+    config: Config
+    home: Home
+    database: Database
+    journal: Journal
+    keys: Keys
+    gateway: Gateway
+    guardrails: Guardrails
+    redactor: Redactor
+    http: HttpClient
+    process_id: bytes
+    lock: ProcessLock
+    service_key: str
+    release_id: bytes
+    clock: Clock
+    new_id: NewId
+    version: str
+    app_path: str | None = None
+    app_digest: bytes | None = None
+    is_draining: bool = False
+
+
+@contextlib.asynccontextmanager
+async def build(config: Config, home: Home, *, kind: ProcessKind, app_path: Path | None = None) -> AsyncIterator[Server]:
+    """Opens the home and wires the rooms; closes them in the opposite order.
+
+    Raises:
+        ConfigError: a setting, the database's version or the SQLite library is wrong; the message says what to do.
+    """
+    clock, new_id = SystemClock(), ids.new_id
+    url = config.storage.url or f"sqlite:///{home.path / 'mooring.db'}"
+    async with contextlib.AsyncExitStack() as stack:
+        database = Database.open(url, durability=config.storage.durability)
+        stack.callback(database.close)
+        process_id = new_id()
+        lock = ProcessLock.acquire(home, process_id=process_id, kind=kind)
+        stack.callback(lock.release)
+        journal = Journal(database, Blobs(home.path / "blobs"), process_id=process_id, clock=clock, new_id=new_id)
+        await journal.register_process(kind=kind, pid=os.getpid(), lock_path=str(lock.path))
+        http = HttpClient(egress=EgressPolicy(allow=(*LOOPBACK, *config.gateway.allowed_networks)))
+        stack.push_async_callback(http.aclose)
+        guardrails = Guardrails(config.guardrails)
+        keys = Keys(database, secrets=home.secrets, clock=clock, new_id=new_id)
+        release_id = await journal.put_release("default", config.canonical())
+        gateway = Gateway(
+            config.gateway,
+            journal=journal,
+            guardrails=guardrails,
+            http=http,
+            clock=clock,
+            new_id=new_id,
+            secrets=home.secrets,
+        )
+        stack.push_async_callback(gateway.aclose)
+        yield Server(
+            config=config,
+            home=home,
+            database=database,
+            journal=journal,
+            keys=keys,
+            gateway=gateway,
+            guardrails=guardrails,
+            redactor=redact,
+            http=http,
+            process_id=process_id,
+            lock=lock,
+            service_key=service_key(home),
+            release_id=release_id,
+            clock=clock,
+            new_id=new_id,
+            version=version("mooring"),
+            app_path=str(app_path) if app_path else None,
+            app_digest=digest(app_path.read_bytes()) if app_path else None,
+        )
+
+
+def service_key(home: Home) -> str:
+    """The key that processes of one home use among themselves: derived, so that it is never stored in the database."""
+    return "mrs_" + hmac.digest(home.secrets.current, b"service key", "sha256").hex()
