@@ -1,4 +1,4 @@
-"""How a result travels from a database thread to whoever waits: a thread's future, or many futures of one event loop."""
+"""How a result travels from a database thread to whoever waits: a thread, or many tasks of one event loop."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Literal, NamedTuple, Self, TypeVar
 
-from mooring.core.errors import ConfigError
+from mooring.core.errors import ConfigError, StorageError
 
-from . import migrate, sqlite
+from . import migrate, postgresql, sqlite
 from .completion import Job
 from .readers import Readers
 from .transaction import Dialect, Lock, OpenSession, Tx
@@ -20,6 +20,16 @@ from .writer import Writer
 
 T = TypeVar("T")
 Durability = Literal["kill", "power"]
+
+
+class Engine(NamedTuple):
+    """What differs between the two databases."""
+
+    dialect: Dialect
+    open_writer: OpenSession
+    open_reader: OpenSession
+    errors: tuple[type[Exception], ...]
+    explain: Callable[[Exception], StorageError]
 
 
 class Database:
@@ -41,19 +51,32 @@ class Database:
         if url.startswith("sqlite:///"):
             path = Path(url.removeprefix("sqlite:///"))
             path.parent.mkdir(parents=True, exist_ok=True)
-            migrate.upgrade(url)
-            opener: OpenSession = partial(sqlite.SqliteSession, path, durability=durability)
-            reader: OpenSession = partial(sqlite.SqliteSession, path, durability=durability, is_reader=True)
-            errors: tuple[type[Exception], ...] = (sqlite.module().Error,)
-            explain = sqlite.explain
+            engine = Engine(
+                "sqlite",
+                partial(sqlite.SqliteSession, path, durability=durability),
+                partial(sqlite.SqliteSession, path, durability=durability, is_reader=True),
+                (sqlite.module().Error,),
+                sqlite.explain,
+            )
+        elif url.startswith(("postgresql://", "postgres://")):
+            url = "postgresql://" + url.partition("://")[2]
+            session = partial(
+                postgresql.PostgresSession, url
+            )  # how hard a COMMIT is flushed is the server's own setting
+            engine = Engine("postgresql", session, session, postgresql.error_classes(), postgresql.explain)
         else:
             raise ConfigError(
                 "The database's URL must begin with sqlite:/// or postgresql://.",
                 hint="Set [storage] url.",
                 param="storage.url",
             )
-        writer = Writer(opener, errors=errors, explain=explain)
-        return cls("sqlite", writer, Readers(reader, count=readers, errors=errors, explain=explain))
+        migrate.upgrade(url)
+        writer = Writer(engine.open_writer, errors=engine.errors, explain=engine.explain)
+        return cls(
+            engine.dialect,
+            writer,
+            Readers(engine.open_reader, count=readers, errors=engine.errors, explain=engine.explain),
+        )
 
     def write(self, operation: Callable[[Tx], T], *, locks: Sequence[Lock] = ()) -> "Future[T]":
         """Queue an operation; the future is done after its COMMIT.

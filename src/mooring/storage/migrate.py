@@ -4,17 +4,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
-from . import sqlite
+from mooring.core.errors import ConfigError
+
+from . import postgresql, sqlite
 from .schema import metadata
+
+_MIGRATION_LOCK = (
+    7_306_091_146_550_211_943  # the advisory lock's number: the same in every process, else without meaning
+)
 
 
 def upgrade(url: str) -> None:
-    """Create or upgrade the schema."""
-    with _engine(url) as engine, engine.begin() as connection:
-        _apply(connection)
+    """Create or upgrade the schema.
+
+    Raises:
+        ConfigError: the URL cannot be understood, or the database is newer than this program.
+        StorageError: the database refused.
+    """
+    is_sqlite = url.startswith("sqlite:")
+    try:
+        with _engine(url) as engine, engine.begin() as connection:
+            if not is_sqlite:
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+            _apply(connection)
+    except DBAPIError as error:
+        cause = error.orig if isinstance(error.orig, Exception) else error
+        raise (sqlite if is_sqlite else postgresql).explain(cause) from error
 
 
 def _apply(connection: Connection) -> None:
@@ -23,9 +42,19 @@ def _apply(connection: Connection) -> None:
 
 @contextmanager
 def _engine(url: str) -> Iterator[Engine]:
-    engine = create_engine(url, module=sqlite.module(), poolclass=NullPool)
-    event.listen(engine, "connect", _manual)
-    event.listen(engine, "begin", _immediate)
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError(
+            "The database's URL cannot be understood.", hint="Write postgresql://user@host/name.", param="storage.url"
+        ) from error
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, module=sqlite.module(), poolclass=NullPool)
+        event.listen(engine, "connect", _manual)
+        event.listen(engine, "begin", _immediate)
+    else:
+        postgresql.require_driver()
+        engine = create_engine(parsed.set(drivername="postgresql+psycopg"), poolclass=NullPool)
     try:
         yield engine
     finally:

@@ -19,7 +19,8 @@ class Lock(NamedTuple):
 class Tx(Protocol):
     """One transaction's cursor. Valid only while the operation or query that received it runs."""
 
-    dialect: Dialect
+    @property
+    def dialect(self) -> Dialect: ...
 
     def execute(self, sql: str, params: Sequence[object] = ()) -> int:
         """Run one statement; the number of rows it changed."""
@@ -47,7 +48,8 @@ class RawCursor(Protocol):
 class Session(Protocol):
     """One connection as the writer and the readers use it; `sqlite.py` and `postgresql.py` implement it."""
 
-    tx: Tx
+    @property
+    def tx(self) -> Tx: ...
 
     def begin(self, batch_id: bytes, locks: Sequence[Lock]) -> None:
         """Open a writing transaction, record the batch where that is needed, lock the rows in order."""

@@ -6,6 +6,7 @@ operation by operation. After a lost COMMIT the batch is looked up before anyone
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
@@ -15,6 +16,7 @@ from mooring.core.errors import StorageError, StorageFull
 from .completion import Job, deliver
 from .transaction import Lock, OpenSession, Session
 
+LOOK_UP_SECONDS = 30.0  # a restart or a fail-over of the server takes less
 MAX_BATCH = 256  # bounds how long the first of a batch waits for the last
 
 
@@ -31,6 +33,7 @@ class Writer:
     ) -> None:
         self._open_session = open_session
         self._errors = errors
+        self._refusals: tuple[type[Exception], ...] = (StorageError, *errors)
         self._explain = explain
         self._on_full = on_full
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
@@ -101,10 +104,7 @@ class Writer:
         batch_id = os.urandom(16)
         try:
             session = self._begin(batch_id, in_order(batch))
-        except (
-            StorageError,
-            *self._errors,
-        ) as error:  # locked for long, or gone: trying each alone would only take longer
+        except self._refusals as error:  # locked for long, or away: to try each alone would only take longer
             return self._failed(batch, error, is_last=True)
         try:
             if len(batch) > 1:
@@ -183,16 +183,26 @@ class Writer:
                 self._reset()
 
     def _was_committed(self, batch_id: bytes) -> bool:
-        """Look the batch up on a new connection if this one is gone."""
+        """Look the batch up on a new connection, if this one is gone.
+
+        Raises:
+            StorageError: the server stayed away; nobody can know.
+        """
         if self._session is not None and self._session.is_alive():
             return False
-        self._reset()
-        try:
-            self._session = self._open_session()
-            return self._session.was_committed(batch_id)
-        except (StorageError, *self._errors):
+        give_up_at = time.monotonic() + LOOK_UP_SECONDS
+        while True:
             self._reset()
-            raise
+            try:
+                self._session = self._open_session()
+                return self._session.was_committed(batch_id)
+            except self._refusals as error:
+                if time.monotonic() > give_up_at or self._is_closed:
+                    raise StorageError(
+                        "The database went away during a COMMIT and did not come back: what was written is unknown.",
+                        hint="Look whether it is there before you write it again.",
+                    ) from error
+                time.sleep(0.2)
 
     def _in_our_words(self, error: BaseException) -> BaseException:
         if isinstance(error, self._errors):
