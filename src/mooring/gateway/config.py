@@ -1,0 +1,125 @@
+"""[gateway] of `mooring.toml`: providers, models, limits and what to do about unknown prices."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from mooring.core.errors import ConfigError
+from mooring.core.registry import did_you_mean
+
+
+def _reference(text: str) -> str:
+    if not text.startswith(("env:", "file:")):
+        raise ValueError("a secret must be a reference, 'env:NAME' or 'file:PATH', never the secret itself")
+    return text
+
+
+SecretRef = Annotated[str, AfterValidator(_reference)]
+
+
+def read_secret(reference: str) -> str:
+    """The secret behind `env:NAME` or `file:PATH`.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    kind, _, name = reference.partition(":")
+    if kind == "env":
+        value = os.environ.get(name)
+        if not value:
+            raise ConfigError(f"The environment variable {name} is not set.", hint=f"Export {name}, or name another.")
+        return value
+    try:
+        return Path(name).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(
+            f"The secret file {name} cannot be read: {error.strerror}.", hint="Check its path and owner."
+        ) from error
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PriceConfig(Section):
+    """Prices of one model, in dollars per million tokens, as decimal text. They win over every other source."""
+
+    input_usd: str = Field("0", pattern=r"^\d+(\.\d+)?$", description="Per million input tokens.")
+    output_usd: str = Field("0", pattern=r"^\d+(\.\d+)?$", description="Per million output tokens.")
+    cached_input_usd: str | None = Field(None, pattern=r"^\d+(\.\d+)?$", description="Per million cached input tokens.")
+    cache_write_usd: str | None = Field(
+        None, pattern=r"^\d+(\.\d+)?$", description="Per million tokens written to a cache."
+    )
+    reasoning_usd: str | None = Field(None, pattern=r"^\d+(\.\d+)?$", description="Per million reasoning tokens.")
+    request_usd: str = Field("0", pattern=r"^\d+(\.\d+)?$", description="Per request.")
+    source: str = Field("mooring.toml", description="Where the figures come from; every attempt stores it.")
+
+
+class ProviderConfig(Section):
+    """One vendor account."""
+
+    type: str = Field("openai_compatible", description="The vendor: openai, openai_compatible, sim or local.")
+    base_url: str | None = Field(None, description="Where its API begins, such as http://127.0.0.1:8000/v1.")
+    api_key: SecretRef | None = Field(None, description="`env:NAME` or `file:PATH`.")
+    models: tuple[str, ...] = Field((), description="Upstream models served as `provider/model`; empty: any name.")
+    prices: dict[str, PriceConfig] = Field({}, description="Prices by upstream model; `*` for all others.")
+    attempt_header: bool = Field(
+        False, description="Send the attempt's id as x-mooring-attempt, so that the provider's export can name it."
+    )
+    max_output_tokens: int = Field(
+        131_072, gt=0, description="The most that a model of this provider can write, where the call has no cap."
+    )
+    connect_seconds: float = Field(10.0, gt=0, description="Deadline for connecting.")
+    first_byte_seconds: float = Field(120.0, gt=0, description="Deadline for the head of the answer.")
+    idle_seconds: float = Field(60.0, gt=0, description="Longest silence inside an answer.")
+    total_seconds: float = Field(600.0, gt=0, description="Longest attempt.")
+
+
+class ModelConfig(Section):
+    """A name that callers use, and the targets behind it, tried in order."""
+
+    targets: tuple[str, ...] = Field(min_length=1, description="`provider/model`, first choice first.")
+    output_cap_tokens: int | None = Field(
+        None, gt=0, description="Put in where a call has no cap of its own and a budget applies."
+    )
+
+
+class LimitsConfig(Section):
+    """Per API key, in this process."""
+
+    requests_per_minute: int | None = Field(None, gt=0, description="Requests that one key may start in a minute.")
+    concurrent_requests: int | None = Field(None, gt=0, description="Requests that one key may have running.")
+
+
+class GatewayConfig(Section):
+    """The whole section."""
+
+    providers: dict[str, ProviderConfig] = Field({}, description="Vendor accounts by name.")
+    models: dict[str, ModelConfig] = Field({}, description="Names beside `provider/model`, with their targets.")
+    limits: LimitsConfig = Field(LimitsConfig(), description="Rate limits.")
+    unknown_price: Literal["refuse", "flag"] = Field(
+        "refuse",
+        description="A model without a known price: refuse the call, or answer it and keep its cost as unknown.",
+    )
+    output_cap_tokens: int = Field(
+        4096, gt=0, description="Put in where a call has no cap, a budget applies and its model names none."
+    )
+    answer_limit_bytes: int = Field(64 * 1024 * 1024, gt=0, description="Largest answer of a provider.")
+    retry_wait_seconds: float = Field(0.25, ge=0, description="Mean wait before the one retry, without Retry-After.")
+    retry_wait_limit_seconds: float = Field(20.0, ge=0, description="Longest Retry-After that is waited for.")
+    key_lifetime_seconds: int = Field(86_400, gt=0, description="How long an idempotency key answers.")
+    allowed_networks: tuple[str, ...] = Field((), description="Private networks that providers may live in, as CIDR.")
+
+    @model_validator(mode="after")
+    def _targets_exist(self) -> "GatewayConfig":
+        for name, model in self.models.items():
+            for target in model.targets:
+                provider, slash, upstream = target.partition("/")
+                if not slash or not upstream:
+                    raise ValueError(f"models.{name}: target '{target}' is not of the form provider/model")
+                if provider not in self.providers and provider not in ("openai", "local"):
+                    known = sorted(self.providers)
+                    raise ValueError(f"models.{name}: unknown provider '{provider}'. {did_you_mean(provider, known)}")
+        return self

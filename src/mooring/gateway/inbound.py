@@ -1,0 +1,36 @@
+"""What the server hands in and gets back: one HTTP request and its answer, without a web framework."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from .keys import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """One request as it came: `headers` by lower-case name, `query` as raw bytes, `body` whole.
+
+    `disconnected()` returns when the client has hung up; the gateway asks for it only where a call takes long.
+    """
+
+    caller: Caller
+    body: bytes
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    method: str = "POST"
+    path: str = "/v1/chat/completions"
+    query: bytes = b""
+    disconnected: Callable[[], Awaitable[object]] | None = None
+
+    def header(self, name: bytes) -> str | None:
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+
+@dataclass(slots=True)
+class Outbound:
+    """The answer: a whole body, or an iterator of a stream's bytes, to be closed by whoever stops early."""
+
+    status: int
+    body: bytes | AsyncIterator[bytes]
+    content_type: str = "application/json"
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)

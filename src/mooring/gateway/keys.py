@@ -1,0 +1,200 @@
+"""API keys: an id, a 256-bit secret and a checksum; stored as an HMAC, shown once, scoped, expiring, revocable.
+
+`mr_` + 26 characters of id + `_` + 52 of secret + 6 of checksum, so that a scanner recognises a leaked one and a typo is
+refused without a look into the database.
+"""
+
+import hmac
+import secrets as random
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mooring.core import ids
+from mooring.core.clock import Clock
+from mooring.core.errors import InvalidRequest, MooringError, NotAuthenticated, NotFound
+from mooring.core.ids import NewId
+from mooring.storage.database import Database
+
+from . import repository
+from .repository import KeyRow
+
+SCOPES = ("call", "read", "write", "admin")
+PREFIX = "mr_"
+CACHE_SECONDS = 2.0  # how long a revoked key may still work in another process
+CACHE_KEYS = 4096
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+class Secrets(Protocol):
+    """The home's secret: what `storage.home` keeps, in versions."""
+
+    @property
+    def current(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is calling. `is_service` is a process of this home, which may speak for a run."""
+
+    project_id: str
+    scopes: tuple[str, ...]
+    api_key_id: bytes | None = None
+    is_service: bool = False
+
+    @classmethod
+    def service(cls, project_id: str) -> "Caller":
+        """A process of this home."""
+        return cls(project_id=project_id, scopes=SCOPES, is_service=True)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """A key without its secret."""
+
+    id: str
+    project_id: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at_us: int
+    expires_at_us: int | None
+    revoked_at_us: int | None
+
+
+class Keys:
+    """Creates, verifies, lists and revokes the keys of the database."""
+
+    def __init__(self, database: Database, *, secrets: Secrets, clock: Clock, new_id: NewId) -> None:
+        self._database = database
+        self._secrets = secrets
+        self._clock = clock
+        self._new_id = new_id
+        self._known: dict[bytes, tuple[Caller, int | None, float]] = {}
+
+    async def create(
+        self,
+        project_id: str,
+        *,
+        name: str,
+        scopes: Sequence[str] = ("call", "read"),
+        lifetime_seconds: int | None = None,
+    ) -> str:
+        """A new key: the only time that its text is seen.
+
+        Raises:
+            InvalidRequest: an unknown scope, or none.
+        """
+        unknown = [scope for scope in scopes if scope not in SCOPES]
+        if unknown or not scopes:
+            raise InvalidRequest(
+                f"Unknown scope '{', '.join(unknown)}'.", hint=f"Known: {', '.join(SCOPES)}.", param="scopes"
+            )
+        key_id = self._new_id()
+        body = f"{PREFIX}{ids.show('key', key_id).removeprefix('key_')}_{_text(random.token_bytes(32), 52)}"
+        key = body + _checksum(body)
+        now = self._clock.now_us()
+        row = KeyRow(
+            id=key_id,
+            project_id=project_id,
+            name=name,
+            verifier=self._verifier(key),
+            secret_version=getattr(self._secrets, "version", 0),
+            scopes=tuple(scopes),
+            created_at_us=now,
+            expires_at_us=None if lifetime_seconds is None else now + lifetime_seconds * 1_000_000,
+            revoked_at_us=None,
+        )
+        await self._database.write_async(lambda tx: repository.insert_key(project_id, tx, row))
+        return key
+
+    async def verify(self, key: str) -> Caller:
+        """Who holds this key.
+
+        Raises:
+            NotAuthenticated: malformed, unknown, expired or revoked.
+        """
+        verifier = self._verifier(key)
+        known = self._known.get(verifier)
+        if known is not None and known[2] > self._clock.monotonic():
+            return self._unless_expired(known[0], known[1])
+        row = await self._find(key)
+        if (
+            row is None
+            or row.revoked_at_us is not None
+            or not hmac.compare_digest(row.verifier, self._verifier_of(row, key))
+        ):
+            raise NotAuthenticated("This API key is unknown or revoked.", hint="Make one: mooring keys create")
+        caller = Caller(project_id=row.project_id, scopes=row.scopes, api_key_id=row.id)
+        self._unless_expired(caller, row.expires_at_us)
+        if len(self._known) >= CACHE_KEYS:
+            self._known.clear()
+        self._known[verifier] = (caller, row.expires_at_us, self._clock.monotonic() + CACHE_SECONDS)
+        return caller
+
+    async def list(self, project_id: str) -> list[KeyInfo]:
+        """A project's keys, newest first, without their secrets."""
+        rows = await self._database.read_async(lambda tx: repository.list_keys(project_id, tx))
+        return [
+            KeyInfo(
+                id=ids.show("key", row.id),
+                project_id=row.project_id,
+                name=row.name,
+                scopes=row.scopes,
+                created_at_us=row.created_at_us,
+                expires_at_us=row.expires_at_us,
+                revoked_at_us=row.revoked_at_us,
+            )
+            for row in rows
+        ]
+
+    async def revoke(self, project_id: str, key_id: str) -> None:
+        """Ends a key: here at once, in other processes within two seconds.
+
+        Raises:
+            NotFound: no such key in this project, or revoked before.
+        """
+        value, now = ids.read("key", key_id), self._clock.now_us()
+        if not await self._database.write_async(lambda tx: repository.revoke_key(project_id, tx, value, now)):
+            raise NotFound(f"This project has no key {key_id} in force.", hint="Run: mooring keys list")
+        self._known = {known: entry for known, entry in self._known.items() if entry[0].api_key_id != value}
+
+    async def exist(self) -> bool:
+        """Whether any key is in force, in any project."""
+        return await self._database.read_async(repository.any_key_of_any_project)
+
+    async def _find(self, key: str) -> KeyRow | None:
+        body, checksum = key[:-6], key[-6:]
+        head, _, rest = body.removeprefix(PREFIX).partition("_")
+        if not key.startswith(PREFIX) or len(rest) != 52 or not key.isascii() or checksum != _checksum(body):
+            raise NotAuthenticated(
+                "This is not a Mooring API key.", hint="A key looks like mr_…; check that it was copied whole."
+            )
+        try:
+            key_id = ids.read("key", f"key_{head}")
+        except MooringError as error:
+            raise NotAuthenticated("This is not a Mooring API key.", hint="Check that it was copied whole.") from error
+        return await self._database.read_async(lambda tx: repository.find_key_of_any_project(tx, key_id))
+
+    def _unless_expired(self, caller: Caller, expires_at_us: int | None) -> Caller:
+        if expires_at_us is not None and expires_at_us <= self._clock.now_us():
+            raise NotAuthenticated("This API key has expired.", hint="Make another: mooring keys create")
+        return caller
+
+    def _verifier(self, key: str) -> bytes:
+        return hmac.digest(self._secrets.current, key.encode(), "sha256")
+
+    def _verifier_of(self, row: KeyRow, key: str) -> bytes:
+        """By the version of the secret that the key was made with, while the home keeps it."""
+        versions = getattr(self._secrets, "versions", None)
+        secret = versions.get(row.secret_version) if isinstance(versions, dict) else None
+        return hmac.digest(secret, key.encode(), "sha256") if secret else self._verifier(key)
+
+
+def _text(data: bytes, length: int) -> str:
+    number = int.from_bytes(data)
+    return "".join(_ALPHABET[number >> 5 * place & 31] for place in reversed(range(length)))
+
+
+def _checksum(body: str) -> str:
+    return _text(zlib.crc32(body.encode()).to_bytes(4), 6)
