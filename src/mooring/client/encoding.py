@@ -1,0 +1,35 @@
+"""JSON with one spelling per value: sorted keys, no spaces. What is hashed or replayed is written like this."""
+
+from typing import Any
+
+import msgspec
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from mooring.core.errors import InvalidRequest
+
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
+def canonical(value: Any) -> bytes:
+    """The one spelling of a JSON value."""
+    return _encoder.encode(value)
+
+
+def plain(value: Any) -> Any:
+    """Models, dataclasses, dates and the like as JSON values.
+
+    Raises:
+        InvalidRequest: something in it has no JSON form.
+    """
+    try:
+        return to_jsonable_python(value)
+    except PydanticSerializationError as error:
+        raise InvalidRequest(
+            f"A {type(value).__name__} has no JSON form.",
+            hint="Return text, numbers, lists, dicts or a pydantic model.",
+        ) from error
+
+
+def result_text(value: object) -> str:
+    """What a tool returned, as the text that the model reads."""
+    return value if isinstance(value, str) else canonical(plain(value)).decode()
