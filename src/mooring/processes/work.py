@@ -1,0 +1,39 @@
+"""`mooring worker`: one worker process on one home, with a handler for each kind of run."""
+
+import asyncio
+
+from mooring.agents.agents import AgentHandler
+from mooring.config import Config
+from mooring.rag.handler import IngestHandler
+from mooring.storage.home import Home
+from mooring.wiring import Server, build
+
+from .worker import Handler, Worker, stop_on_signals
+
+
+async def work(config: Config, home: Home) -> None:
+    """Works until SIGTERM or SIGINT; then running steps get a few seconds, and the runs go to other workers."""
+    async with build(config, home, kind="worker") as rooms:
+        worker = Worker(rooms.journal, handlers(rooms), slots=config.worker.slots)
+        stop_on_signals(worker.stop)
+        await worker.run(drain_seconds=config.server.drain_seconds / 2)
+
+
+def handlers(rooms: Server) -> dict[str, Handler]:
+    """Who does what, by the name in the run's row."""
+    agents = AgentHandler(rooms.journal, clock=rooms.clock, new_id=rooms.new_id, home=rooms.home.path)
+    ingest = IngestHandler(rooms.journal, rooms.rag)
+    return {"agent": agents.run, "ingest": ingest.run}
+
+
+async def work_on(config: Config, home: Home, run_id: bytes) -> None:
+    """A worker for one run of `python app.py`: any worker may take it, this one ends when it has ended."""
+    async with build(config, home, kind="worker") as rooms:
+        worker = Worker(rooms.journal, handlers(rooms), slots=1)
+        working = asyncio.create_task(worker.run())
+        try:
+            while (await rooms.journal.get_run("default", run_id)).state in ("queued", "running", "waiting"):
+                await rooms.journal.wait_events("default", run_id, after=0, timeout_seconds=0.2)
+        finally:
+            worker.stop()
+            await working

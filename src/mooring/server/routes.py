@@ -1,0 +1,22 @@
+"""Every route of the server, in one list: who may call it is declared beside it."""
+
+from mooring.wiring import Server
+
+from . import calls, chat, collections, health, runs
+from .server import Application
+
+
+def create_application(rooms: Server) -> Application:
+    """The ASGI application over the wired rooms.
+
+    Raises:
+        ConfigError: a route declares no scope.
+    """
+    routes = [
+        *chat.routes(rooms),
+        *runs.routes(rooms),
+        *calls.routes(rooms),
+        *collections.routes(rooms),
+        *health.routes(rooms),
+    ]
+    return Application(rooms, routes)
