@@ -1,0 +1,246 @@
+"""A response whose head has come; the body is read as chunks or whole."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Protocol, Self
+
+from mooring.core.errors import MooringError, TooLarge, UpstreamDisconnected
+
+from .request import Request
+
+
+class Wire(Protocol):
+    """What a response asks of the connection it comes from."""
+
+    def resume(self) -> None:
+        """Read on: the reader has emptied the buffer."""
+        ...
+
+    def abandon(self, response: "Response") -> None:
+        """Close the socket: nobody wants the rest."""
+        ...
+
+
+class Traffic:
+    """Bytes through the socket, inside TLS, heads and framing included; adds up over redirects and failed tries."""
+
+    __slots__ = ("down", "up")
+
+    def __init__(self) -> None:
+        self.up = 0
+        self.down = 0
+
+
+class Headers:
+    """Header lines in order, names in lower case; look-up ignores case."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
+        self.raw = raw
+
+    def get(self, name: str) -> str | None:
+        """The first value of this name."""
+        wanted = name.lower().encode("latin-1")
+        for key, value in self.raw:
+            if key == wanted:
+                return value.decode("latin-1")
+        return None
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of this name, in order."""
+        wanted = name.lower().encode("latin-1")
+        return [value.decode("latin-1") for key, value in self.raw if key == wanted]
+
+
+class Response:
+    """One exchange, from sending to the end of the body.
+
+    Read it to the end, or close it (`async with`, `aclose`): closing before the end closes the socket.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_error",
+        "_waiter",
+        "_wire",
+        "buffered_bytes",
+        "content_length",
+        "headers",
+        "is_complete",
+        "is_paused",
+        "request",
+        "status",
+        "traffic",
+        "trailers",
+    )
+
+    def __init__(self, request: Request, traffic: Traffic, waiter: "asyncio.Future[None]") -> None:
+        self.request = request
+        self.traffic = traffic
+        self.status = 0
+        self.headers = self.trailers = _NO_TRAILERS
+        self.content_length: int | None = None
+        self.is_complete = False
+        self.is_paused = False
+        self.buffered_bytes = 0
+        self._wire: Wire | None = None
+        self._waiter: asyncio.Future[None] | None = waiter
+        self._chunks: list[bytes] = []
+        self._error: MooringError | None = None
+
+    # For the reader ---------------------------------------------------------
+
+    @property
+    def bytes_up(self) -> int:
+        """Sent so far."""
+        return self.traffic.up
+
+    @property
+    def bytes_down(self) -> int:
+        """Received so far."""
+        return self.traffic.down
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            TooLarge: more than `limit_bytes`; the socket is closed.
+            UpstreamDisconnected: the connection broke before the end.
+            UpstreamTimeout: the idle or the total deadline passed.
+            UpstreamMalformed: the framing of the body is broken.
+        """
+        if self.content_length is not None and self.content_length > limit_bytes:
+            raise self._too_large(limit_bytes)
+        body = await self._next()
+        parts = [body]
+        size = len(body)
+        while not self.is_complete or self._chunks:
+            if size > limit_bytes:
+                raise self._too_large(limit_bytes)
+            more = await self._next()
+            parts.append(more)
+            size += len(more)
+        if size > limit_bytes:
+            raise self._too_large(limit_bytes)
+        return body if len(parts) == 1 else b"".join(parts)
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes: all that has arrived since the last look, never an empty piece. Raises like `read`."""
+        return _Chunks(self)
+
+    async def aclose(self) -> None:
+        """Done with it; the socket is closed unless the body had come to its end."""
+        self.close()
+
+    def close(self) -> None:
+        """`aclose` for code that cannot wait."""
+        self._chunks.clear()
+        if not self.is_complete and self._error is None:
+            self._error = UpstreamDisconnected("The response was closed before its end.", is_billable=True)
+            if self._wire is not None:
+                self._wire.abandon(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def _too_large(self, limit_bytes: int) -> TooLarge:
+        self.close()
+        return TooLarge(f"The answer is larger than {limit_bytes} bytes.", hint="Ask for less, or raise the limit.")
+
+    async def _next(self) -> bytes:
+        """All that has come, waiting for it if need be; empty only at the end."""
+        while not self._chunks:
+            if self._error is not None:
+                raise self._error
+            if self.is_complete:
+                return b""
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self.wait(self._waiter)
+        chunks = self._chunks
+        self._chunks = []
+        self.buffered_bytes = 0
+        if self.is_paused and self._wire is not None:
+            self._wire.resume()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    # For the connection -----------------------------------------------------
+
+    async def wait(self, waiter: "asyncio.Future[None]") -> None:
+        """Until the connection wakes it; a cancelled reader closes the socket."""
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        finally:
+            self._waiter = None
+
+    def attach(self, wire: Wire) -> None:
+        """The connection it comes from."""
+        self._wire = wire
+
+    def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """The final head has come."""
+        self.status = status
+        self.headers = Headers(headers)
+        self._wake()
+
+    def add_trailer(self, name: bytes, value: bytes) -> None:
+        """A header line after the body."""
+        if self.trailers is _NO_TRAILERS:
+            self.trailers = Headers([])
+        self.trailers.raw.append((name, value))
+
+    def feed(self, data: bytes) -> None:
+        """A piece of body."""
+        self._chunks.append(data)
+        self.buffered_bytes += len(data)
+        self._wake()
+
+    def finish(self) -> None:
+        """The body is whole."""
+        self.is_complete = True
+        self._wire = None
+        self._wake()
+
+    def fail(self, error: MooringError) -> None:
+        """The exchange broke; what has come before is still handed out."""
+        if self._error is None and not self.is_complete:
+            self._error = error
+        self._wire = None
+        self._wake()
+
+    @property
+    def error(self) -> MooringError | None:
+        """What broke it."""
+        return self._error
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+_NO_TRAILERS = Headers([])
+
+
+class _Chunks:
+    """An iterator without a generator's clean-up, so that leaving a loop early costs nothing."""
+
+    __slots__ = ("_response",)
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await self._response._next()
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
