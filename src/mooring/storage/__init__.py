@@ -6,8 +6,13 @@ commit) and `readers.py`; `sqlite.py` and `postgresql.py` hold what differs. Bes
 May import `client`, `net` and `core`; knows no other room's tables.
 """
 
+from .ballast import Ballast
+from .blobs import Blobs
 from .database import Database
+from .home import Home
+from .liveness import FileLock, ProcessLock
 from .schema import metadata
 from .transaction import Lock, Tx
+from .wakeups import Wakeups
 
-__all__ = ["Database", "Lock", "Tx", "metadata"]
+__all__ = ["Ballast", "Blobs", "Database", "FileLock", "Home", "Lock", "ProcessLock", "Tx", "Wakeups", "metadata"]

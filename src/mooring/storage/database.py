@@ -10,12 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, Self, TypeVar
 
-from mooring.core.errors import ConfigError, StorageError
+from mooring.core.errors import ConfigError, StorageError, StorageFull
 
 from . import migrate, postgresql, sqlite
+from .ballast import Ballast
 from .completion import Job
+from .datagrams import Datagrams
+from .notifications import Notifications
 from .readers import Readers
 from .transaction import Dialect, Lock, OpenSession, Tx
+from .wakeups import Channel, Wakeups
 from .writer import Writer
 
 T = TypeVar("T")
@@ -30,40 +34,42 @@ class Engine(NamedTuple):
     open_reader: OpenSession
     errors: tuple[type[Exception], ...]
     explain: Callable[[Exception], StorageError]
+    open_channel: Callable[[Callable[[Callable[[Tx], object]], object]], Channel]
+
+
+class Counters(NamedTuple):
+    """Transactions and the operations in them: their ratio says how well the group commit groups."""
+
+    batches: int
+    operations: int
 
 
 class Database:
     """One database of this process: a writer thread, a few reader threads."""
 
-    def __init__(self, dialect: Dialect, writer: Writer, readers: Readers) -> None:
-        self.dialect: Dialect = dialect
-        self._writer = writer
-        self._readers = readers
+    def __init__(self, engine: Engine, *, readers: int, ballast: Ballast | None) -> None:
+        self.dialect: Dialect = engine.dialect
+        self._ballast = ballast
+        on_full = ballast.free if ballast is not None else lambda: False
+        self._writer = Writer(engine.open_writer, errors=engine.errors, explain=engine.explain, on_full=on_full)
+        self._readers = Readers(engine.open_reader, count=readers, errors=engine.errors, explain=engine.explain)
+        self.wakeups = Wakeups(engine.open_channel(self.write))
 
     @classmethod
-    def open(cls, url: str, *, durability: Durability = "kill", readers: int = 2) -> Self:
+    def open(cls, url: str, *, durability: Durability = "kill", readers: int = 2, ballast: Path | None = None) -> Self:
         """Open `sqlite:///path` or `postgresql://…`, bring its schema up to date under a lock, start the threads.
+
+        `ballast` is the path of a file whose space is given back when the disk is full (see `require_space`).
 
         Raises:
             ConfigError: the URL cannot be understood, or the database is newer than this program.
             StorageError: it cannot be opened.
         """
         if url.startswith("sqlite:///"):
-            path = Path(url.removeprefix("sqlite:///"))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            engine = Engine(
-                "sqlite",
-                partial(sqlite.SqliteSession, path, durability=durability),
-                partial(sqlite.SqliteSession, path, durability=durability, is_reader=True),
-                (sqlite.module().Error,),
-                sqlite.explain,
-            )
+            engine = _sqlite(Path(url.removeprefix("sqlite:///")), durability)
         elif url.startswith(("postgresql://", "postgres://")):
             url = "postgresql://" + url.partition("://")[2]
-            session = partial(
-                postgresql.PostgresSession, url
-            )  # how hard a COMMIT is flushed is the server's own setting
-            engine = Engine("postgresql", session, session, postgresql.error_classes(), postgresql.explain)
+            engine = _postgresql(url)
         else:
             raise ConfigError(
                 "The database's URL must begin with sqlite:/// or postgresql://.",
@@ -71,12 +77,24 @@ class Database:
                 param="storage.url",
             )
         migrate.upgrade(url)
-        writer = Writer(engine.open_writer, errors=engine.errors, explain=engine.explain)
-        return cls(
-            engine.dialect,
-            writer,
-            Readers(engine.open_reader, count=readers, errors=engine.errors, explain=engine.explain),
-        )
+        return cls(engine, readers=readers, ballast=Ballast(ballast) if ballast is not None else None)
+
+    def require_space(self) -> None:
+        """To be asked before new work is taken on; what is in flight is written without asking.
+
+        Raises:
+            StorageFull: the disk was full, and has no room for the ballast yet.
+        """
+        if self._ballast is not None and self._ballast.is_full:
+            raise StorageFull(
+                "The disk is full: new calls are refused until there is room.",
+                hint="Free space on the disk of MOORING_HOME; calls resume by themselves.",
+            )
+
+    @property
+    def counters(self) -> Counters:
+        """What was written since the start, for the metrics."""
+        return Counters(self._writer.batches, self._writer.operations)
 
     def write(self, operation: Callable[[Tx], T], *, locks: Sequence[Lock] = ()) -> "Future[T]":
         """Queue an operation; the future is done after its COMMIT.
@@ -111,5 +129,30 @@ class Database:
 
     def close(self) -> None:
         """Write and answer what is pending, then close every connection."""
+        self.wakeups.close()
         self._writer.close()
         self._readers.close()
+
+
+def _sqlite(path: Path, durability: Durability) -> Engine:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return Engine(
+        "sqlite",
+        partial(sqlite.SqliteSession, path, durability=durability),
+        partial(sqlite.SqliteSession, path, durability=durability, is_reader=True),
+        (sqlite.module().Error,),
+        sqlite.explain,
+        lambda _write: Datagrams(path),
+    )
+
+
+def _postgresql(url: str) -> Engine:
+    session = partial(postgresql.PostgresSession, url)  # how hard a COMMIT is flushed is the server's own setting
+    return Engine(
+        "postgresql",
+        session,
+        session,
+        postgresql.error_classes(),
+        postgresql.explain,
+        lambda write: Notifications(url, write),
+    )

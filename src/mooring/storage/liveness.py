@@ -1,0 +1,170 @@
+"""Death is proven where it can be: every process holds a `flock` on a file of its own for as long as it lives.
+
+Who gets the lock of another's file knows that its owner is dead, and records that while holding it. A file is removed
+by its owner only, at a clean end. The name of a file begins with its folder's own mark, so that a path that means
+something else here (another machine, another container) is never mistaken for a dead process.
+"""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, Self
+
+import msgspec
+
+from mooring.core import ids
+from mooring.core.errors import StorageError
+
+from .home import Home
+
+State = Literal["alive", "dead", "unknown"]
+_MARK = ".mark"
+
+
+class ProcessFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a process says of itself in its file."""
+
+    process_id: str
+    pid: int
+    kind: str
+    address: str | None = None
+
+
+class FileLock:
+    """An exclusive lock on a file, until `release` or the end of the process and of whoever inherits `descriptor`."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+        self._is_held = True
+
+    @classmethod
+    def acquire(cls, path: Path, *, mode: int = 0o600) -> Self | None:
+        """The lock, or None while someone else holds it. The file is made if need be, and never removed here."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+        if not _try_lock(descriptor):
+            os.close(descriptor)
+            return None
+        return cls(path, descriptor)
+
+    def release(self) -> None:
+        if self._is_held:
+            self._is_held = False
+            os.close(self.descriptor)
+
+
+class ProcessLock:
+    """This process's proof of life."""
+
+    def __init__(self, lock: FileLock, facts: ProcessFacts) -> None:
+        self._lock = lock
+        self.path = lock.path
+        self.facts = facts
+
+    @classmethod
+    def acquire(cls, home: Home, *, process_id: bytes, kind: str, address: str | None = None) -> Self:
+        """Take the lock and say who holds it.
+
+        Raises:
+            StorageError: the file exists and is locked, which another process id would not.
+        """
+        shown = ids.show("proc", process_id)
+        path = home.run_dir / f"{mark(home.run_dir)}-{kind}-{shown}.lock"
+        lock = FileLock.acquire(path)
+        if lock is None:
+            raise StorageError(
+                f"{path} is locked by another process.", hint="Start again: each process has its own id."
+            )
+        taken = cls(lock, ProcessFacts(process_id=shown, pid=os.getpid(), kind=kind, address=address))
+        taken._write()
+        return taken
+
+    @property
+    def descriptor(self) -> int:
+        """For `pass_fds` of a child that must count as this process, such as the script of `mooring run`."""
+        return self._lock.descriptor
+
+    def say(self, address: str) -> None:
+        """Say at which address this process listens."""
+        self.facts = msgspec.structs.replace(self.facts, address=address)
+        self._write()
+
+    def release(self) -> None:
+        """A clean end: remove the file while the lock is still held, then let go."""
+        if self._lock._is_held:
+            self.path.unlink(missing_ok=True)
+        self._lock.release()
+
+    def _write(self) -> None:
+        data = msgspec.json.encode(self.facts)
+        os.pwrite(self.descriptor, data, 0)
+        os.ftruncate(self.descriptor, len(data))
+
+
+def mark(run_dir: Path) -> str:
+    """The folder's own name for itself, made by whoever comes first."""
+    file = run_dir / _MARK
+    if not file.exists():
+        draft = run_dir / f"{_MARK}-{secrets.token_hex(8)}"
+        draft.write_text(secrets.token_hex(6))
+        try:
+            os.link(draft, file)  # fails if another process was faster
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return file.read_text().strip()
+
+
+def read_facts(path: Path) -> ProcessFacts | None:
+    """What the file's owner says of itself; None when there is nothing to read (yet)."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ProcessFacts)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def probe(path: Path) -> State:
+    """Whether the owner of a lock file lives. Not proof for a take-over: `if_dead` holds the lock meanwhile."""
+    return if_dead(path, lambda: None)
+
+
+def if_dead(path: Path, record: Callable[[], None]) -> State:
+    """If the owner is dead, call `record` while holding its lock.
+
+    `unknown`: the path is not of this machine's making, or cannot be read; only the lease's time-out helps then.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        if not _is_ours(path):
+            return "unknown"
+        record()  # only its owner removes a file, at its end, and never makes it again
+        return "dead"
+    except OSError:
+        return "unknown"
+    try:
+        if not _try_lock(descriptor):
+            return "alive"
+        record()
+        return "dead"
+    finally:
+        os.close(descriptor)
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return path.name.startswith((path.parent / _MARK).read_text().strip() + "-")
+    except OSError:
+        return False
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
