@@ -1,0 +1,152 @@
+"""From a folder to the ledger: list, read, load, split, store; only what changed is touched.
+
+Each step is a plain function with a content key, so any executor can run it twice without harm: the key is the digest
+of the bytes and of all that decides what becomes of them, and a document that has the key is left alone.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from mooring.core.text import digest
+
+from .config import RagConfig
+from .contracts import Unreadable, loaders, splitters
+from .folder import Found, list_source, read
+from .repository import DocumentRecord, DocumentRepository, NewVersion
+
+FORM = b"1"  # of loaders and splitters; a change of what they make of the same bytes raises it
+
+State = Literal["added", "changed", "unchanged", "unreadable", "removed"]
+
+
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one path; `reason` where it is unreadable."""
+
+    path: str
+    state: State
+    reason: str | None = None
+    chunks: int = 0
+
+
+class IngestReport(msgspec.Struct, frozen=True):
+    """What an ingestion did; `unreadable` maps paths to reasons."""
+
+    collection: str
+    source: str
+    added: int
+    changed: int
+    unchanged: int
+    removed: int
+    unreadable: dict[str, str]
+    chunks: int
+
+    @property
+    def is_change(self) -> bool:
+        """Whether the ledger is another one than before."""
+        return bool(self.added or self.changed or self.removed)
+
+
+Progress = Callable[[Outcome], Awaitable[None]]
+
+
+def prepare(raw: bytes, loader: str, config: RagConfig) -> NewVersion:
+    """A file's bytes as text and pieces; a pure function.
+
+    Raises:
+        Unreadable: the bytes are no text, or hold none.
+    """
+    loaded = loaders.get(loader).load(raw)
+    pieces = splitters.get(config.splitter)(loaded, budget_tokens=config.passage_tokens)
+    if not pieces:
+        raise Unreadable("it holds no text")
+    return NewVersion(content_key(raw, loader, config), loader, len(raw), loaded.text, tuple(pieces))
+
+
+def content_key(raw: bytes, loader: str, config: RagConfig) -> bytes:
+    """The same for the same bytes, loader, splitter and budget."""
+    settings = f"{loader}\0{config.splitter}\0{config.passage_tokens}\0".encode()
+    return digest(FORM + b"\0" + settings + digest(raw))
+
+
+async def ingest_source(
+    repository: DocumentRepository,
+    project_id: str,
+    collection: str,
+    source: Path,
+    *,
+    config: RagConfig,
+    progress: Progress | None = None,
+) -> IngestReport:
+    """Make the collection's view of the source what the source is now: new, changed, gone and unreadable files.
+
+    Raises:
+        InvalidRequest: there is no such source, or it holds too many files; nothing was changed.
+    """
+    found = await asyncio.to_thread(list_source, source, max_files=config.max_files)
+    stored = await repository.ensure_collection(project_id, collection)
+    origin = str(source)
+    everything = await repository.list_documents(project_id, stored.id)
+    known = {document.path: document for document in everything if document.source == origin}
+    outcomes: list[Outcome] = []
+    unreadable: dict[str, str] = {}
+
+    async def note(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        if progress is not None:
+            await progress(outcome)
+
+    for each in found:
+        before = known.get(each.path)
+        try:
+            version = await asyncio.to_thread(_next_version, each, before, config)
+        except Unreadable as error:
+            unreadable[each.path] = error.message
+            await note(Outcome(each.path, "unreadable", reason=error.message))
+            continue
+        if version is None:
+            await note(Outcome(each.path, "unchanged", chunks=before.chunk_count if before else 0))
+            continue
+        await repository.put_version(project_id, stored.id, origin, each.path, version)
+        state: State = "changed" if before is not None and before.reason is None else "added"
+        await note(Outcome(each.path, state, chunks=len(version.pieces)))
+
+    news = {path: reason for path, reason in unreadable.items() if path not in known or known[path].reason != reason}
+    if news:
+        await repository.put_unreadable(project_id, stored.id, origin, news)
+    present = {each.path for each in found}
+    gone = {path: document for path, document in known.items() if path not in present}
+    if gone:
+        await repository.remove(project_id, stored.id, [document.id for document in gone.values()])
+    for path in sorted(gone):
+        await note(Outcome(path, "removed"))
+    return _report(collection, origin, outcomes, unreadable)
+
+
+def _next_version(found: Found, before: DocumentRecord | None, config: RagConfig) -> NewVersion | None:
+    """What is to be stored for a path; None where the ledger has it already."""
+    if found.reason is not None or found.loader is None:
+        raise Unreadable(found.reason or "no loader reads it")
+    raw = read(found, max_bytes=config.max_file_bytes)
+    if before is not None and before.content_key == content_key(raw, found.loader, config):
+        return None
+    return prepare(raw, found.loader, config)
+
+
+def _report(collection: str, source: str, outcomes: list[Outcome], unreadable: Mapping[str, str]) -> IngestReport:
+    counts = dict.fromkeys(("added", "changed", "unchanged", "removed", "unreadable"), 0)
+    for outcome in outcomes:
+        counts[outcome.state] += 1
+    return IngestReport(
+        collection=collection,
+        source=source,
+        added=counts["added"],
+        changed=counts["changed"],
+        unchanged=counts["unchanged"],
+        removed=counts["removed"],
+        unreadable=dict(unreadable),
+        chunks=sum(outcome.chunks for outcome in outcomes),
+    )

@@ -1,0 +1,1 @@
+"""Loaders by name: each module exports `loader`."""

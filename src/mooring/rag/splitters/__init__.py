@@ -1,0 +1,1 @@
+"""Splitters by name: each module exports `split`."""
