@@ -2,8 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
@@ -13,6 +18,7 @@ from mooring.core.errors import ConfigError
 from . import postgresql, sqlite
 from .schema import metadata
 
+_SCRIPTS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = (
     7_306_091_146_550_211_943  # the advisory lock's number: the same in every process, else without meaning
 )
@@ -37,6 +43,25 @@ def upgrade(url: str) -> None:
 
 
 def _apply(connection: Connection) -> None:
+    """Run the revisions that the database lacks.
+
+    Raises:
+        ConfigError: it knows one that this program does not.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    config.attributes["connection"] = connection
+    scripts = ScriptDirectory.from_config(config)
+    present = set(MigrationContext.configure(connection).get_current_heads())
+    unknown = present - {revision.revision for revision in scripts.walk_revisions()}
+    if unknown:
+        raise ConfigError(
+            f"The database was written by a newer Mooring (its schema is {', '.join(sorted(unknown))}).",
+            hint="Install that version again, or restore a backup from before the upgrade.",
+            param="storage.url",
+        )
+    if present != set(scripts.get_heads()):
+        command.upgrade(config, "head")
     metadata.create_all(connection)
 
 

@@ -1,0 +1,1 @@
+"""The schema's history: one file per revision in `versions`, applied by `migrate.py`; never edited after a release."""
