@@ -1,0 +1,54 @@
+"""`verify`: the batteries behind the promises. Exit 1 if a promise does not hold."""
+
+import sys
+from typing import Literal, cast
+
+import click
+
+
+@click.group("verify")
+def verify_command() -> None:
+    """The batteries behind the promises; each starts a house and a double of its own."""
+
+
+@verify_command.command("crash")
+@click.option("--runs", "kills", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Kills that must hit.")
+@click.option("--kill", "target", default="worker", show_default=True, type=click.Choice(["worker", "serve"]))
+@click.option("--seed", default=1, show_default=True, help="Of the random moments.")
+def crash(kills: int, target: str, seed: int) -> None:
+    """kill -9 at random moments: nothing is paid twice, done twice or lost."""
+    from mooring.verify.crash import crash as battery
+
+    report = battery(kills=kills, target=cast("Literal['worker', 'serve']", target), seed=seed, log=click.echo)
+    finish(report.lines(), report.holds)
+
+
+@verify_command.command("ledger")
+@click.option("--clients", default=64, show_default=True, type=click.IntRange(1, 1024))
+@click.option("--requests", default=4000, show_default=True, type=click.IntRange(1, 1_000_000))
+@click.option("--disconnect", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Share of clients that hang up.")
+@click.option("--kill", "target", default=None, type=click.Choice(["serve"]), help="Kill serve every 1.5 seconds.")
+@click.option("--cap-usd", default="0.3", show_default=True, help="The budget's cap.")
+@click.option("--seed", default=1, show_default=True)
+def ledger(clients: int, requests: int, disconnect: float, target: str | None, cap_usd: str, seed: int) -> None:
+    """Budgets under load: never overshot, equal to the provider's meter after reconciling."""
+    from mooring.core.money import nanos
+    from mooring.verify.ledger import ledger as battery
+
+    report = battery(
+        clients=clients,
+        requests=requests,
+        disconnect=disconnect,
+        kill_serve=target == "serve",
+        cap_nanos=nanos(cap_usd),
+        seed=seed,
+        log=click.echo,
+    )
+    finish(report.lines(), report.holds)
+
+
+def finish(lines: list[str], holds: bool) -> None:
+    for line in lines:
+        click.echo(line)
+    click.echo("holds" if holds else "DOES NOT HOLD")
+    sys.exit(0 if holds else 1)

@@ -1,0 +1,145 @@
+"""A house for a battery: a home of its own, the double as a process of its own, serve and workers under a supervisor."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mooring import config
+from mooring.processes import up
+from mooring.storage.home import Home
+
+CONFIG = """\
+[worker]
+count = {workers}
+
+[gateway.providers.sim]
+type = "sim"
+base_url = "{url}/v1"
+attempt_header = true
+idle_seconds = 30
+
+{prices}
+{more}
+"""
+
+
+@dataclass
+class House:
+    """What runs: `sim_url` is the double's address; `up` the supervised processes; `home` their data."""
+
+    home: Home
+    sim_url: str
+    config: config.Config
+    config_path: Path
+    up: up.Up
+
+    @property
+    def url(self) -> str:
+        return self.up.endpoint.url
+
+    @property
+    def key(self) -> str:
+        return self.up.endpoint.key
+
+    def meter(self) -> list[dict[str, Any]]:
+        """The double's rows."""
+        rows: list[dict[str, Any]] = get_json(f"{self.sim_url}/meter")
+        return rows
+
+    def effects(self) -> list[dict[str, Any]]:
+        """What the double's effects endpoint did: one entry per key, with how often it was asked."""
+        found: list[dict[str, Any]] = get_json(f"{self.sim_url}/effects")
+        return found
+
+
+@contextlib.contextmanager
+def house(*, workers: int = 2, app_path: Path | None = None, more: str = "", folder: Path | None = None) -> Iterator[House]:
+    """Starts it all, and ends it all."""
+    with contextlib.ExitStack() as stack:
+        place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mooring-verify-")))
+        sim_url = stack.enter_context(double())
+        path = place / "mooring.toml"
+        path.write_text(CONFIG.format(workers=workers, url=sim_url, prices=prices_section(sim_url), more=more))
+        os.environ["MOORING_SIM_URL"] = sim_url
+        stack.callback(os.environ.pop, "MOORING_SIM_URL", None)
+        settings = config.load(path)
+        home = Home(place / "home")
+        running = up.start(
+            settings, home, log=lambda line: None, app_path=app_path, config_path=path, cwd=place
+        )
+        stack.callback(running.stop)
+        stop = tend(running)
+        stack.callback(stop)
+        yield House(home, sim_url, settings, path, running)
+
+
+def tend(running: up.Up) -> "Any":
+    """Restarts what dies, in a thread, as `mooring up` does; answers the function that ends it."""
+    stopping = threading.Event()
+
+    def work() -> None:
+        while not stopping.wait(0.02):
+            running.supervisor.tend()
+
+    thread = threading.Thread(target=work, name="supervisor", daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        stopping.set()
+        thread.join()
+
+    return stop
+
+
+@contextlib.contextmanager
+def double(*arguments: str) -> Iterator[str]:
+    """`mooring sim` as a process of its own; its address."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mooring", "sim", "--", "--port", "0", *arguments],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        if "http://" not in line:
+            raise RuntimeError(f"The double did not start: {line!r}")
+        yield "http://" + line.rpartition("http://")[2].strip()
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+def prices_section(sim_url: str) -> str:
+    """The double's own price list as a section of mooring.toml: prices by model, in dollars per million tokens."""
+    lines = []
+    for model, price in get_json(f"{sim_url}/prices")["models"].items():
+        lines.append(f'[gateway.providers.sim.prices."{model}"]')
+        for name, key in (
+            ("input_usd", "input_picos"),
+            ("output_usd", "output_picos"),
+            ("cached_input_usd", "cached_input_picos"),
+            ("reasoning_usd", "reasoning_picos"),
+        ):
+            if price.get(key) is not None:
+                lines.append(f'{name} = "{price[key] // 10**6}.{price[key] % 10**6:06d}"')
+        if price.get("request_nanos"):
+            lines.append(f'request_usd = "{price["request_nanos"] // 10**9}.{price["request_nanos"] % 10**9:09d}"')
+        lines.append('source = "the double"\n')
+    return "\n".join(lines)
+
+
+def get_json(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310  # our own double, on loopback
+        return json.load(answer)
