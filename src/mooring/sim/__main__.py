@@ -1,0 +1,5 @@
+"""`python -m mooring.sim`."""
+
+from .main import main
+
+raise SystemExit(main())
