@@ -11,3 +11,8 @@ def digest(data: bytes) -> bytes:
 def shorten(text: str, limit: int = 200) -> str:
     """At most `limit` characters, with an ellipsis where something was cut."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def utf8_bytes(text: str) -> int:
+    """The length on the wire, without the copy where it can be avoided."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,1 @@
+"""The built-in checks, one file each: file name = registered name = `type` in `mooring.toml`."""
