@@ -26,7 +26,7 @@ class RunRef(msgspec.Struct, frozen=True):
 
 
 class NewCall(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a caller asked for. `key` + `binding` make it answerable once; `messages` are canonical JSON, one per element."""
+    """What a caller asked for. `key` + `binding` make it answerable once; `request_elements` are its messages."""
 
     id: bytes
     project_id: str
@@ -50,7 +50,7 @@ class NewCall(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class AttemptIntent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One send to one upstream, before it happens. `budget_ids` are the budgets that apply; `held_nanos` is its maximum."""
+    """One send to one upstream, before it happens. `budget_ids` are those that apply; `held_nanos` is its maximum."""
 
     id: bytes
     call_id: bytes
@@ -155,7 +155,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class NewRun(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Work that must end: an agent's run, an ingestion, an evaluation. `handler` names who can do it, and is all the queue knows."""
+    """Work that must end: an agent's run, an ingestion, an evaluation. `handler` names who can do it."""
 
     id: bytes
     project_id: str

@@ -1,0 +1,254 @@
+"""Intent and result, each in one transaction: the two moments on which the promises about money rest."""
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from mooring.core.errors import BudgetExceeded, LeaseLost, NotFound
+from mooring.core.money import Price, show_usd
+from mooring.storage import Lock, Tx
+
+from .base import CALL_CLOSED, Base, Open
+from .contents import Request
+from .errors import KeyTaken
+from .records import AttemptIntent, AttemptResult, CallAnswer, NewCall
+from .repository import attempts, calls, ledger, runs
+from .repository.attempts import Reserved
+from .repository.calls import Closed
+from .repository.contents import Kept
+from .waiting import QUEUE, call_channel
+from .windows import starts_at_us
+
+T = TypeVar("T")
+Window = tuple[bytes, int]  # a budget's id and when its window began
+
+_RESERVATION = struct.Struct(">16sq")
+_FREE = attempts.price_text(Price())
+
+
+class Attempts(Base):
+    """`begin_attempt` and `finish_attempt`, and the steps that tools share with them."""
+
+    async def begin_attempt(self, intent: AttemptIntent, *, call: NewCall | None = None) -> None:
+        """Write call (if given), reservation and intent in one transaction; the attempt may be sent once this returns.
+
+        Raises:
+            BudgetExceeded: a cap of a budget or of the run would be passed.
+            LeaseLost: the run has another owner.
+            KeyTaken: another call has the key.
+            With each of them nothing was written.
+        """
+        request = await self._pack_call(call) if call else None
+        windows = await self._windows(intent)
+        price = attempts.price_text(intent.price)
+        at_us = self._now()
+
+        def begin(tx: Tx) -> None:
+            if call is not None and request is not None:
+                self._open_call(tx, call, request, at_us)
+            self._intend(tx, intent, windows, price, at_us)
+
+        await self._write_intent(intent, begin)
+
+    async def finish_attempt(self, result: AttemptResult, answer: CallAnswer | None = None) -> None:
+        """Write the result, settle it, and close the call if an answer is given: one transaction.
+
+        A second result is ignored, but its cost is taken if none was known. A late one ends the uncertainty.
+        """
+        known = await self._recall(result.attempt_id)
+        body = await self._contents.pack(known.project_id, answer.body) if answer else None
+        at_us = self._now()
+
+        def finish(tx: Tx) -> Closed | None:
+            reserved = self._conclude(tx, result, at_us)
+            if reserved is None:
+                return None
+            if answer is not None:
+                return self._close(tx, reserved.call_id, answer, body, at_us)
+            if result.outcome == "uncertain":
+                calls.set_uncertain(tx, reserved.project_id, reserved.call_id)
+            return None
+
+        closed = await self._database.write_async(finish, locks=known.locks)
+        self._open.pop(result.attempt_id, None)
+        self._tell(closed)
+
+    # steps of the transactions ---------------------------------------------------------------------------------------
+
+    async def _pack_call(self, call: NewCall) -> Request:
+        """Elements become a chain for the calls of runs, whose inputs grow step by step; others keep their body."""
+        elements = call.request_elements if call.run else ()
+        return await self._contents.pack_request(call.project_id, call.request_body, elements)
+
+    def _open_call(self, tx: Tx, call: NewCall, request: Request, at_us: int) -> None:
+        if call.key is not None:
+            other = calls.take_key(tx, call.project_id, call, at_us)
+            if other is not None:
+                raise KeyTaken(other)
+        tip = request.chain[-1].id if request.chain else None
+        calls.insert(tx, call.project_id, call, process_id=self.process_id, at_us=at_us, body=request.body, tip=tip)
+        self._contents.write(tx, call.project_id, request.body)
+        self._contents.write_chain(tx, call.project_id, request.chain)
+
+    def _intend(self, tx: Tx, intent: AttemptIntent, windows: list[Window], price: str, at_us: int) -> None:
+        run = intent.run
+        if run is not None and not runs.hold(tx, intent.project_id, run.run_id, run.epoch, intent.held_nanos):
+            raise self._refused_by_run(tx, intent)
+        if intent.held_nanos:
+            for budget_id, start in windows:
+                if not ledger.reserve(tx, intent.project_id, budget_id, start, intent.held_nanos):
+                    raise self._refused_by_budget(tx, intent, budget_id, start)
+        reservations = b"".join(_RESERVATION.pack(budget_id, start) for budget_id, start in windows)
+        attempts.insert(
+            tx,
+            intent.project_id,
+            intent,
+            price=price,
+            process_id=self.process_id,
+            reservations=reservations,
+            at_us=at_us,
+        )
+
+    def _conclude(self, tx: Tx, result: AttemptResult, at_us: int) -> Reserved | None:
+        """Write a result and settle it; None when the attempt has one already (a cost that was missing is taken)."""
+        cost = result.cost_nanos
+        reserved = attempts.finish(tx, result, at_us)
+        if reserved is not None:
+            if cost is not None:
+                self._move(tx, reserved, cost)
+            elif not reserved.reserved_nanos and reserved.price == _FREE:
+                attempts.settle(tx, result.attempt_id, 0)
+            return reserved
+        reserved = attempts.finish_late(tx, result, at_us)
+        known = reserved or attempts.reserved(tx, result.attempt_id)
+        if known is None:
+            raise no_attempt()
+        if cost is not None:
+            self._settle(tx, known, cost)
+        elif reserved is not None and result.outcome != "uncertain":
+            attempts.set_unknown(tx, result.attempt_id)
+        return reserved
+
+    def _settle(self, tx: Tx, reserved: Reserved, cost_nanos: int) -> bool:
+        """Settle an attempt unless that has happened."""
+        is_new = attempts.settle(tx, reserved.attempt_id, cost_nanos)
+        if is_new:
+            self._move(tx, reserved, cost_nanos)
+        return is_new
+
+    def _move(self, tx: Tx, reserved: Reserved, cost_nanos: int) -> None:
+        """Move an amount from held to settled wherever the attempt reserved it."""
+        if not reserved.reserved_nanos and not cost_nanos:
+            return
+        if reserved.run_id is not None:
+            runs.settle(tx, reserved.run_id, reserved.reserved_nanos, cost_nanos)
+        for budget_id, start in reservations_of(reserved.reservations):
+            ledger.settle(tx, budget_id, start, reserved.reserved_nanos, cost_nanos)
+
+    def _close(self, tx: Tx, call_id: bytes, answer: CallAnswer, body: Kept | None, at_us: int) -> Closed | None:
+        """Close a call; None when it has its answer already."""
+        closed = calls.close(tx, call_id, answer, body=body, state="running", at_us=at_us)
+        is_late = closed is None
+        closed = closed or calls.close(tx, call_id, answer, body=body, state="uncertain", at_us=at_us)
+        if closed is None:
+            return None
+        self._contents.write(tx, closed.project_id, body)
+        is_repeatable = answer.state == "failed" and closed.kind != "tool"  # a tool that raised may have done half
+        if closed.key is not None and is_repeatable and not attempts.is_paid(tx, closed.project_id, call_id):
+            calls.free_key(tx, closed.project_id, closed.key, call_id)
+        if is_late and closed.run_id is not None and runs.wake(tx, closed.project_id, closed.run_id):
+            closed = closed._replace(is_waking=True)
+        self._publish(tx, closed.project_id, CALL_CLOSED, call_id)
+        return closed
+
+    # refusals --------------------------------------------------------------------------------------------------------
+
+    def _refused_by_run(self, tx: Tx, intent: AttemptIntent) -> Exception:
+        assert intent.run is not None
+        cap = runs.cap(tx, intent.project_id, intent.run.run_id, intent.run.epoch)
+        if cap is None:
+            return lease_lost()
+        most, settled, held = cap
+        return BudgetExceeded(
+            f"The run may cost {show_usd(most)}: {show_usd(settled)} is settled, {show_usd(held)} held, and this call"
+            f" may cost {show_usd(intent.held_nanos)}.",
+            hint="Raise the run's cost limit, or ask for fewer output tokens.",
+        )
+
+    def _refused_by_budget(self, tx: Tx, intent: AttemptIntent, budget_id: bytes, start: int) -> Exception:
+        for budget in ledger.of_project(tx, intent.project_id):
+            if budget.id == budget_id:
+                settled, held = ledger.window(tx, intent.project_id, budget_id, start)
+                subject = f" '{budget.subject}'" if budget.subject else ""
+                return BudgetExceeded(
+                    f"The budget of {budget.scope}{subject} is {show_usd(budget.cap_nanos)} ({budget.period}):"
+                    f" {show_usd(settled)} is settled, {show_usd(held)} held, and this call may cost"
+                    f" {show_usd(intent.held_nanos)}.",
+                    hint="Raise the budget, wait for its next window, or ask for fewer output tokens.",
+                )
+        return BudgetExceeded(
+            "A budget of this call does not exist any more.", hint="Ask the journal again which budgets apply."
+        )
+
+    # what has to be known before a transaction -----------------------------------------------------------------------
+
+    async def _windows(self, intent: AttemptIntent) -> list[Window]:
+        if not intent.budget_ids:
+            return []
+        if not all(budget_id in self._periods for budget_id in intent.budget_ids):
+            rows = await self._database.read_async(lambda tx: ledger.of_project(tx, intent.project_id))
+            self._periods.update((row.id, row.period) for row in rows)
+        at_us = self._now()
+        return [
+            (budget_id, starts_at_us(self._periods.get(budget_id, "total"), at_us))
+            for budget_id in sorted(set(intent.budget_ids))
+        ]
+
+    async def _write_intent(self, intent: AttemptIntent, operation: Callable[[Tx], T]) -> T:
+        """Write with the rows locked that reserving and settling change, and remember them."""
+        locks: tuple[Lock, ...] = ()
+        if self._needs_locks:
+            locks = tuple(Lock("budgets", budget_id) for budget_id in intent.budget_ids)
+            if intent.run is not None:
+                locks = (*locks, Lock("runs", intent.run.run_id))
+        written = await self._database.write_async(operation, locks=locks)
+        self._open[intent.id] = Open(intent.project_id, locks)
+        return written
+
+    async def _recall(self, attempt_id: bytes) -> Open:
+        """What is known of an attempt; one of another process is looked up."""
+        known = self._open.get(attempt_id)
+        if known is None:
+            reserved = await self._database.read_async(lambda tx: attempts.reserved(tx, attempt_id))
+            if reserved is None:
+                raise no_attempt()
+            known = Open(reserved.project_id, locks_of(reserved))
+        return known
+
+    def _tell(self, closed: Closed | None) -> None:
+        """Wake whoever joined the call; only a call with a key can be joined."""
+        if closed is not None and closed.key is not None:
+            self._wakeups.notify(call_channel(closed.id))
+        if closed is not None and closed.is_waking:
+            self._wakeups.notify(QUEUE)
+
+
+def reservations_of(packed: bytes | None) -> Iterator[Window]:
+    """The windows in which an attempt reserved."""
+    return _RESERVATION.iter_unpack(packed or b"")
+
+
+def locks_of(reserved: Reserved) -> tuple[Lock, ...]:
+    """The rows that settling this attempt changes."""
+    budgets = tuple(Lock("budgets", budget_id) for budget_id, _ in reservations_of(reserved.reservations))
+    return (*budgets, Lock("runs", reserved.run_id)) if reserved.run_id is not None else budgets
+
+
+def lease_lost() -> LeaseLost:
+    """The run has another owner, or none."""
+    return LeaseLost("The run's lease was lost: another worker owns it, or it is over.", hint="Stop working on it.")
+
+
+def no_attempt() -> NotFound:
+    """A result without an intent."""
+    return NotFound("There is no such attempt.", hint="Finish an attempt in the database that holds its intent.")

@@ -1,0 +1,59 @@
+"""What every part of the journal stands on."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from mooring.core.clock import Clock
+from mooring.core.ids import NewId
+from mooring.storage import Database, Lock, Tx, Wakeups
+
+from .contents import BlobStore, Contents
+from .repository import outbox
+from .repository.ledger import BudgetRow
+from .repository.outbox import OutboxRow
+from .waiting import within_this_process
+from .windows import Period
+
+CALL_CLOSED = "call.closed"
+RUN_FINISHED = "run.finished"
+
+
+class Open(NamedTuple):
+    """What this process remembers of an attempt in flight: whose it is, and the rows that settling it will change."""
+
+    project_id: str
+    locks: tuple[Lock, ...]
+
+
+class Base:
+    """Database, content and time. `topics` are the outbox topics that somebody follows; others are not written."""
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        *,
+        process_id: bytes,
+        clock: Clock,
+        new_id: NewId,
+        wakeups: Wakeups | None = None,
+        topics: Collection[str] = (),
+    ) -> None:
+        self.process_id = process_id
+        self._database = database
+        self._contents = Contents(blobs)
+        self._clock = clock
+        self._new_id = new_id
+        self._wakeups = wakeups or within_this_process()
+        self._topics = frozenset(topics)
+        self._needs_locks = database.dialect != "sqlite"
+        self._periods: dict[bytes, Period] = {}
+        self._budgets: dict[str, tuple[float, list[BudgetRow]]] = {}
+        self._open: dict[bytes, Open] = {}
+
+    def _now(self) -> int:
+        return self._clock.now_us()
+
+    def _publish(self, tx: Tx, project_id: str, topic: str, subject_id: bytes) -> None:
+        if topic in self._topics:
+            outbox.add(tx, project_id, OutboxRow(self._new_id(), project_id, topic, subject_id, self._clock.now_us()))

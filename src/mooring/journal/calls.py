@@ -1,0 +1,145 @@
+"""Calls: what a caller asked for, found by key, by id, by step; answered once."""
+
+import hmac
+
+from mooring.core.errors import CallUncertain, KeyReused, NotFound
+from mooring.core.ids import show
+from mooring.storage import Tx
+
+from .attempts import Attempts
+from .contents import rebuilt
+from .records import AttemptRecord, CallAnswer, CallRecord, NewCall
+from .repository import attempts, calls
+from .repository.calls import Closed
+from .repository.contents import FRAME
+from .waiting import POLL_SECONDS, call_channel
+
+
+class Calls(Attempts):
+    """Look up, record, close, wait."""
+
+    async def find_key(self, project_id: str, key: str, binding: bytes) -> CallRecord | None:
+        """The call that holds the key: running, completed, failed after it was paid, or blocked. None: the key is free.
+
+        Raises:
+            KeyReused: the key came with another body.
+            CallUncertain: nobody can know what became of the call.
+        """
+        at_us = self._now()
+        found = await self._database.read_async(lambda tx: calls.find_key(tx, project_id, key, at_us))
+        if found is None:
+            return None
+        call, bound = found
+        if not hmac.compare_digest(bound, binding):
+            raise KeyReused(
+                "This idempotency key was used with another request.", hint="Send the same request, or another key."
+            )
+        if call.state == "uncertain":
+            shown = show("call", call.id)
+            raise CallUncertain(
+                f"Nobody can know what became of {shown}.", hint=f"Decide: mooring runs resolve {shown}."
+            )
+        return call
+
+    async def record_call(self, call: NewCall, answer: CallAnswer) -> None:
+        """Write a call that needed no attempt: blocked at the door, or answered from the cache.
+
+        Raises:
+            KeyTaken: another call has the key; nothing was written.
+        """
+        request = await self._pack_call(call)
+        body = await self._contents.pack(call.project_id, answer.body)
+        at_us = self._now()
+
+        def write(tx: Tx) -> Closed | None:
+            self._open_call(tx, call, request, at_us)
+            return self._close(tx, call.id, answer, body, at_us)
+
+        self._tell(await self._database.write_async(write))
+
+    async def close_call(self, call_id: bytes, answer: CallAnswer) -> None:
+        """Give a call its answer; a second one is ignored."""
+        project_id = await self._database.read_async(lambda tx: calls.project_of(tx, call_id))
+        if project_id is None:
+            raise no_call()
+        body = await self._contents.pack(project_id, answer.body)
+        at_us = self._now()
+        self._tell(await self._database.write_async(lambda tx: self._close(tx, call_id, answer, body, at_us)))
+
+    async def get_call(self, project_id: str, call_id: bytes) -> CallRecord:
+        """The call.
+
+        Raises:
+            NotFound: the project has no such call.
+        """
+        call = await self._database.read_async(lambda tx: calls.find(tx, project_id, call_id))
+        if call is None:
+            raise no_call()
+        return call
+
+    async def get_request(self, project_id: str, call_id: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+        """The recorded request, byte for byte, and the elements of its messages (for calls of runs)."""
+
+        def query(tx: Tx) -> tuple[bytes, tuple[bytes, ...]]:
+            row = calls.request(tx, project_id, call_id)
+            if row is None:
+                raise no_call()
+            codec, data, tip = row
+            elements = self._contents.read_elements(tx, project_id, tip)
+            if codec is None:
+                return b"", elements
+            body = self._contents.read(tx, project_id, codec % FRAME, data)
+            return (rebuilt(body, elements) if codec >= FRAME else body), elements
+
+        return await self._database.read_async(query)
+
+    async def get_body(self, project_id: str, call_id: bytes) -> bytes:
+        """The recorded answer's bytes; empty when there is none (yet)."""
+
+        def query(tx: Tx) -> bytes:
+            row = calls.answer(tx, project_id, call_id)
+            if row is None:
+                raise no_call()
+            return self._contents.read(tx, project_id, *row)
+
+        return await self._database.read_async(query)
+
+    async def attempts(self, project_id: str, call_id: bytes) -> list[AttemptRecord]:
+        """Every send of a call, in order."""
+        return await self._database.read_async(lambda tx: attempts.of_call(tx, project_id, call_id))
+
+    async def list_calls(
+        self, project_id: str, *, run_id: bytes | None = None, limit: int = 100, before: bytes | None = None
+    ) -> list[CallRecord]:
+        """Calls, newest first; `before` is the last id of the page before."""
+
+        def query(tx: Tx) -> list[CallRecord]:
+            if run_id is None:
+                return calls.recent(tx, project_id, limit, before)
+            return calls.of_run(tx, project_id, run_id, limit, before)
+
+        return await self._database.read_async(query)
+
+    async def trace_calls(self, project_id: str, trace_id: bytes) -> list[CallRecord]:
+        """Calls of one trace, oldest first."""
+        return await self._database.read_async(lambda tx: calls.of_trace(tx, project_id, trace_id))
+
+    async def find_step(self, project_id: str, run_id: bytes, step: str) -> CallRecord | None:
+        """The latest call of a step, whatever its state."""
+        return await self._database.read_async(lambda tx: calls.find_step(tx, project_id, run_id, step))
+
+    async def wait_call(self, project_id: str, call_id: bytes, *, timeout_seconds: float) -> CallRecord:
+        """The call once it is not running any more, or as it is when the time is over."""
+        until = self._clock.monotonic() + timeout_seconds
+        with self._wakeups.subscribe(call_channel(call_id)) as subscription:
+            while True:
+                call = await self.get_call(project_id, call_id)
+                left = until - self._clock.monotonic()
+                if call.state != "running" or left <= 0:
+                    return call
+                await subscription.wait(timeout_seconds=min(left, POLL_SECONDS))
+
+
+def no_call() -> NotFound:
+    """The project has no such call."""
+    return NotFound("There is no such call in this project.", hint="List them with `mooring trace`.", param="call_id")

@@ -1,0 +1,14 @@
+"""Refusals that only the journal's callers need to tell apart."""
+
+from mooring.core.errors import MooringError
+
+
+class KeyTaken(MooringError):
+    """Another call took the key in the meantime; nothing was written. Look at `call_id`: join it or replay it."""
+
+    status = 409
+    code = "key_taken"
+
+    def __init__(self, call_id: bytes) -> None:
+        super().__init__("Another call with this idempotency key came first.", hint="Join it, or read its answer.")
+        self.call_id = call_id

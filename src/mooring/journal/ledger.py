@@ -1,0 +1,206 @@
+"""The ledger: which budgets there are, what they hold, what is not settled yet, and how an export settles it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from mooring.core.ids import show
+from mooring.core.usage import Usage
+from mooring.storage import Lock, Tx
+
+from .attempts import locks_of
+from .calls import Calls
+from .records import AttemptRecord
+from .repository import attempts, ledger
+from .repository.ledger import BudgetRow
+from .windows import Period, starts_at_us
+
+Scope = Literal["project", "key", "user", "model", "tag", "run"]
+BUDGETS_SECONDS = 1.0  # a budget that another process makes applies here after at most so long
+
+
+class BudgetState(msgspec.Struct, frozen=True):
+    """A budget and its current window."""
+
+    id: bytes
+    scope: Scope
+    subject: str
+    window: Period
+    cap_nanos: int
+    settled_nanos: int
+    held_nanos: int
+    starts_at_us: int
+
+
+class MeteredUsage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a provider's own export says of one request: the amount if it tells it, else the tokens."""
+
+    cost_nanos: int | None = None
+    usage: Usage | None = None
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """An attempt whose settled amount is not what the provider metered."""
+
+    attempt_id: bytes
+    settled_nanos: int
+    metered_nanos: int
+
+
+class ReconcileReport(msgspec.Struct, frozen=True):
+    """What `reconcile` did: attempts it settled, released and settled amounts, and what does not add up."""
+
+    settled: int
+    settled_nanos: int
+    missing: tuple[bytes, ...]
+    unknown: tuple[str, ...]
+    differing: tuple[Difference, ...]
+
+
+class BillLine(msgspec.Struct, frozen=True):
+    """One target's part of a bill."""
+
+    target: str
+    attempts: int
+    settled_nanos: int
+    held_nanos: int
+    usage: Usage
+
+
+class Bill(msgspec.Struct, frozen=True):
+    """What was spent: settled, what may still be owed (held), and by target."""
+
+    settled_nanos: int
+    held_nanos: int
+    lines: tuple[BillLine, ...]
+
+
+class Ledger(Calls):
+    """Budgets, the bill and reconciliation."""
+
+    async def put_budget(self, project_id: str, *, scope: Scope, subject: str, window: Period, cap_nanos: int) -> bytes:
+        """Create a budget or change its cap; its id. `subject` is empty for the project itself."""
+        row = BudgetRow(self._new_id(), project_id, scope, subject, window, cap_nanos)
+        at_us = self._now()
+        budget_id = await self._database.write_async(lambda tx: ledger.put(tx, project_id, row, at_us))
+        self._periods[budget_id] = window
+        self._budgets.pop(project_id, None)
+        return budget_id
+
+    async def budgets(self, project_id: str) -> list[BudgetState]:
+        """Every budget with its current window."""
+        at_us = self._now()
+
+        def query(tx: Tx) -> list[BudgetState]:
+            return [self._state(tx, row, at_us) for row in ledger.of_project(tx, project_id)]
+
+        return await self._database.read_async(query)
+
+    def _state(self, tx: Tx, row: BudgetRow, at_us: int) -> BudgetState:
+        period: Any = row.period
+        scope: Any = row.scope
+        start = starts_at_us(period, at_us)
+        settled, held = ledger.window(tx, row.project_id, row.id, start)
+        return BudgetState(row.id, scope, row.subject, period, row.cap_nanos, settled, held, start)
+
+    async def budget_ids(
+        self,
+        project_id: str,
+        *,
+        key: str | None = None,
+        user: str | None = None,
+        model: str | None = None,
+        tags: Sequence[str] = (),
+        run: str | None = None,
+    ) -> tuple[bytes, ...]:
+        """The budgets that apply to a call; cached for `BUDGETS_SECONDS`."""
+        now = self._clock.monotonic()
+        cached = self._budgets.get(project_id)
+        if cached is None or now >= cached[0]:
+            rows = await self._database.read_async(lambda tx: ledger.of_project(tx, project_id))
+            self._periods.update((row.id, row.period) for row in rows)
+            cached = self._budgets[project_id] = (now + BUDGETS_SECONDS, rows)
+        if not cached[1]:
+            return ()
+        named = {("key", key), ("user", user), ("model", model), ("run", run), *(("tag", tag) for tag in tags)}
+        return tuple(row.id for row in cached[1] if row.scope == "project" or (row.scope, row.subject) in named)
+
+    async def unsettled(self, project_id: str) -> list[AttemptRecord]:
+        """Attempts whose cost is not known: their maximum stays held until reconciled."""
+        return await self._database.read_async(lambda tx: attempts.unsettled(tx, project_id))
+
+    async def reconcile(
+        self, project_id: str, usages: Mapping[str, MeteredUsage], *, is_complete_until_us: int | None = None
+    ) -> ReconcileReport:
+        """Settle what is held with a provider's export: by its request id, or by the attempt id that was sent along.
+
+        `is_complete_until_us`: the export names every request before that time, so what it does not name cost nothing.
+        """
+        locks = await self._database.read_async(lambda tx: self._reconcile_locks(tx, project_id))
+        return await self._database.write_async(
+            lambda tx: self._reconcile(tx, project_id, usages, is_complete_until_us or 0), locks=locks
+        )
+
+    def _reconcile_locks(self, tx: Tx, project_id: str) -> list[Lock]:
+        found = (attempts.reserved(tx, attempt.id) for attempt in attempts.unsettled(tx, project_id))
+        return [lock for reserved in found if reserved for lock in locks_of(reserved)] if self._needs_locks else []
+
+    def _reconcile(
+        self, tx: Tx, project_id: str, usages: Mapping[str, MeteredUsage], complete_until_us: int
+    ) -> ReconcileReport:
+        settled_nanos = settled = 0
+        missing: list[bytes] = []
+        for attempt in attempts.unsettled(tx, project_id):
+            metered = _look_up(usages, attempt.provider_request_id, attempt.id)
+            if metered is None and attempt.intended_at_us >= complete_until_us:
+                missing.append(attempt.id)
+                continue
+            cost = _cost(attempt, metered) if metered else 0
+            reserved = attempts.reserved(tx, attempt.id)
+            if reserved is not None and self._settle(tx, reserved, cost):
+                settled += 1
+                settled_nanos += cost
+                if metered is not None and metered.usage is not None:
+                    attempts.set_usage(tx, attempt.id, metered.usage)
+        unknown, differing = self._compare(tx, project_id, usages)
+        return ReconcileReport(settled, settled_nanos, tuple(missing), unknown, differing)
+
+    def _compare(
+        self, tx: Tx, project_id: str, usages: Mapping[str, MeteredUsage]
+    ) -> tuple[tuple[str, ...], tuple[Difference, ...]]:
+        """What the export names and the journal does not, and where amounts differ."""
+        names = set(usages)
+        differing: list[Difference] = []
+        for row in attempts.with_request_ids(tx, project_id):
+            metered = _look_up(usages, row.provider_request_id, row.id)
+            names.difference_update((row.provider_request_id or "", row.id.hex(), show("att", row.id)))
+            if metered is None or row.settlement != "settled" or metered.cost_nanos is None:
+                continue
+            if metered.cost_nanos != row.settled_nanos:
+                differing.append(Difference(row.id, row.settled_nanos, metered.cost_nanos))
+        return tuple(sorted(names)), tuple(differing)
+
+    async def bill(self, project_id: str, *, run_id: bytes | None = None, trace_id: bytes | None = None) -> Bill:
+        """The bill of a project, a run or a trace."""
+        rows = await self._database.read_async(lambda tx: ledger.bill(tx, project_id, run_id, trace_id))
+        lines = tuple(_line(row) for row in rows)
+        return Bill(sum(line.settled_nanos for line in lines), sum(line.held_nanos for line in lines), lines)
+
+
+def _look_up(usages: Mapping[str, MeteredUsage], request_id: str | None, attempt_id: bytes) -> MeteredUsage | None:
+    if request_id is not None and request_id in usages:
+        return usages[request_id]
+    return usages.get(show("att", attempt_id)) or usages.get(attempt_id.hex())
+
+
+def _cost(attempt: AttemptRecord, metered: MeteredUsage) -> int:
+    if metered.cost_nanos is not None:
+        return metered.cost_nanos
+    return attempt.price.cost_nanos(metered.usage) if metered.usage else 0
+
+
+def _line(row: tuple[Any, ...]) -> BillLine:
+    amounts = [int(value or 0) for value in row[1:]]
+    usage = msgspec.structs.replace(Usage(*amounts[3:10]), is_estimated=bool(amounts[10]))
+    return BillLine(row[0], amounts[0], amounts[1], amounts[2], usage)

@@ -1,0 +1,89 @@
+"""Budgets and their windows: what is held and settled per fixed window, changed only by guarded statements."""
+
+from typing import Any, NamedTuple
+
+from mooring.storage.transaction import Tx
+
+from ..windows import Period
+from . import cross_project
+
+
+class BudgetRow(NamedTuple):
+    """A budget without its windows."""
+
+    id: bytes
+    project_id: str
+    scope: str
+    subject: str
+    period: Period
+    cap_nanos: int
+
+
+def put(tx: Tx, project_id: str, row: BudgetRow, created_at_us: int) -> bytes:
+    """Create a budget, or change the cap of the one with the same scope, subject and period; its id."""
+    found: Any = tx.one(
+        "INSERT INTO budgets (id, project_id, scope, subject, period, cap_nanos, created_at_us)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (project_id, scope, subject, period) DO UPDATE SET cap_nanos = excluded.cap_nanos RETURNING id",
+        (row.id, project_id, row.scope, row.subject, row.period, row.cap_nanos, created_at_us),
+    )
+    return bytes(found[0])
+
+
+def of_project(tx: Tx, project_id: str) -> list[BudgetRow]:
+    """Every budget of a project."""
+    rows = tx.all(
+        "SELECT id, project_id, scope, subject, period, cap_nanos FROM budgets WHERE project_id = ? ORDER BY id",
+        (project_id,),
+    )
+    return [BudgetRow(*row) for row in rows]
+
+
+def window(tx: Tx, project_id: str, budget_id: bytes, starts_at_us: int) -> tuple[int, int]:
+    """Settled and held amounts of one window of a budget; zeros where nothing was reserved yet."""
+    row = tx.one(
+        "SELECT w.settled_nanos, w.held_nanos FROM budget_windows w JOIN budgets b ON b.id = w.budget_id"
+        " WHERE b.project_id = ? AND w.budget_id = ? AND w.starts_at_us = ?",
+        (project_id, budget_id, starts_at_us),
+    )
+    return (row[0], row[1]) if row else (0, 0)
+
+
+def reserve(tx: Tx, project_id: str, budget_id: bytes, starts_at_us: int, held_nanos: int) -> bool:
+    """Hold an amount in a window, if settled + held stays within the cap; False when it would not."""
+    return bool(
+        tx.execute(
+            "INSERT INTO budget_windows (budget_id, starts_at_us, held_nanos, settled_nanos)"
+            " SELECT id, ?, ?, 0 FROM budgets WHERE id = ? AND project_id = ? AND cap_nanos >= ?"
+            " ON CONFLICT (budget_id, starts_at_us) DO UPDATE"
+            " SET held_nanos = budget_windows.held_nanos + excluded.held_nanos"
+            " WHERE budget_windows.settled_nanos + budget_windows.held_nanos + excluded.held_nanos"
+            " <= (SELECT cap_nanos FROM budgets WHERE id = excluded.budget_id)",
+            (starts_at_us, held_nanos, budget_id, project_id, held_nanos),
+        )
+    )
+
+
+@cross_project("a reservation names its budget's id, which the intent took from the project's own list")
+def settle(tx: Tx, budget_id: bytes, starts_at_us: int, held_nanos: int, settled_nanos: int) -> None:
+    """Move a reservation to what it cost, in the window where it was made, whatever the cap is by now."""
+    tx.execute(
+        "INSERT INTO budget_windows (budget_id, starts_at_us, held_nanos, settled_nanos) VALUES (?, ?, 0, ?)"
+        " ON CONFLICT (budget_id, starts_at_us) DO UPDATE SET held_nanos = budget_windows.held_nanos - ?,"
+        " settled_nanos = budget_windows.settled_nanos + excluded.settled_nanos",
+        (budget_id, starts_at_us, settled_nanos, held_nanos),
+    )
+
+
+def bill(tx: Tx, project_id: str, run_id: bytes | None, trace_id: bytes | None) -> list[tuple[Any, ...]]:
+    """Attempts, money and tokens by target, of a project, a run or a trace."""
+    return tx.all(
+        "SELECT a.target, COUNT(*), SUM(a.settled_nanos), SUM(a.held_nanos), SUM(a.input_tokens),"
+        " SUM(a.output_tokens), SUM(a.cached_input_tokens), SUM(a.cache_write_tokens), SUM(a.input_audio_tokens),"
+        " SUM(a.reasoning_tokens), SUM(a.output_audio_tokens), MAX(a.is_estimated)"
+        " FROM calls c JOIN attempts a ON a.call_id = c.id"
+        " WHERE c.project_id = ? AND c.kind <> 'tool' AND c.id IN (SELECT id FROM calls WHERE project_id = ?"
+        " AND (? = 0 OR run_id = ?) AND (? = 0 OR trace_id = ?))"
+        " GROUP BY a.target ORDER BY a.target",
+        (project_id, project_id, int(run_id is not None), run_id, int(trace_id is not None), trace_id),
+    )

@@ -1,0 +1,55 @@
+"""Processes: who is alive is proven by file locks; what the database holds is who was proven dead."""
+
+from typing import NamedTuple
+
+from mooring.storage.transaction import Tx
+
+from . import cross_project
+
+
+class ProcessRow(NamedTuple):
+    id: bytes
+    kind: str
+    pid: int
+    lock_path: str
+    address: str | None
+    started_at_us: int
+
+
+@cross_project("a process serves every project")
+def register(tx: Tx, row: ProcessRow) -> None:
+    """Write a process that has just taken its lock."""
+    tx.execute(
+        "INSERT INTO processes (id, kind, pid, lock_path, address, started_at_us) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET address = excluded.address, lock_path = excluded.lock_path",
+        row,
+    )
+
+
+@cross_project("a process serves every project")
+def living(tx: Tx) -> list[ProcessRow]:
+    """Processes of which nobody has proven the death."""
+    rows = tx.all(
+        "SELECT id, kind, pid, lock_path, address, started_at_us FROM processes WHERE dead_at_us IS NULL ORDER BY id"
+    )
+    return [ProcessRow(bytes(row[0]), *row[1:]) for row in rows]
+
+
+@cross_project("a process serves every project")
+def mark_dead(tx: Tx, process_id: bytes, at_us: int) -> bool:
+    """Record a proven death, once."""
+    return bool(
+        tx.execute("UPDATE processes SET dead_at_us = ? WHERE id = ? AND dead_at_us IS NULL", (at_us, process_id))
+    )
+
+
+@cross_project("sizes are the installation's")
+def counts(tx: Tx) -> dict[str, int]:
+    """Rows of the tables that grow."""
+    row = tx.one(
+        "SELECT (SELECT COUNT(*) FROM calls), (SELECT COUNT(*) FROM attempts), (SELECT COUNT(*) FROM runs),"
+        " (SELECT COUNT(*) FROM run_events), (SELECT COUNT(*) FROM contents), (SELECT COUNT(*) FROM elements),"
+        " (SELECT COUNT(*) FROM call_keys), (SELECT COUNT(*) FROM outbox), (SELECT COUNT(*) FROM processes)"
+    )
+    names = ("calls", "attempts", "runs", "run_events", "contents", "elements", "call_keys", "outbox", "processes")
+    return dict(zip(names, row or (), strict=True))
