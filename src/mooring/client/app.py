@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,18 @@ from .context import AsyncContext
 from .events import Event
 from .sync import Client, Run
 from .tool import Tool, ToolDecorator
+
+_is_loading: ContextVar[bool] = ContextVar("mooring_is_loading", default=False)
+
+
+@contextmanager
+def declaring_only() -> Iterator[None]:
+    """While a worker loads an app, the app starts no runs."""
+    token = _is_loading.set(True)
+    try:
+        yield
+    finally:
+        _is_loading.reset(token)
 
 
 class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -82,6 +95,11 @@ class Agent:
         client: Client | None = None,
     ) -> Run:
         """Queue a run and return at once; a worker does it. The caller's client, or one that lives with the program."""
+        if _is_loading.get():
+            raise ConfigError(
+                f"The app starts agent '{self.name}' when it is loaded.",
+                hint='Put the start under: if __name__ == "__main__":',
+            )
         client = client or self.app.client
         path, hash_ = self.app.code if client.endpoint.is_service else (None, None)
         return client.runs.start(
@@ -107,9 +125,8 @@ class Agent:
         client: Client | None = None,
     ) -> Run:
         """Start a run, work on it here if this program is the app, and wait for its end."""
-        client = client or self.app.client
         run = self.start(input, user=user, session=session, tags=tags, key=key, client=client)
-        with self._worker(run, client):
+        with self._worker(run, client or self.app.client):
             run.wait()
         return run
 
@@ -124,9 +141,8 @@ class Agent:
         client: Client | None = None,
     ) -> Iterator[Event]:
         """Like `run`, with typed events as they happen."""
-        client = client or self.app.client
         run = self.start(input, user=user, session=session, tags=tags, key=key, client=client)
-        with self._worker(run, client):
+        with self._worker(run, client or self.app.client):
             yield from run.stream()
 
     def parse(self, output: Any) -> Any:

@@ -55,7 +55,6 @@ class Tool(Generic[P, R]):
                 f"'{self.name}' cannot be a tool's name.",
                 hint="Use letters, digits, _ and -, 64 at most, no digit first.",
             )
-        self.reconcile = reconcile
         self.policy = ToolPolicy(
             touches=touches, repeat=repeat or default_repeat(touches), timeout_seconds=timeout_seconds
         )
@@ -65,6 +64,9 @@ class Tool(Generic[P, R]):
             description=inspect.getdoc(function) or "",
             parameters=_schema_of(self._arguments, self.name),
         )
+        self.reconcile: Tool[..., Done | NotDone | None] | None = None
+        if reconcile is not None:
+            self.reconcile = Tool(reconcile, name=self.name, timeout_seconds=timeout_seconds)
         functools.update_wrapper(self, function)
 
     @property

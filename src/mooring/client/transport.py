@@ -87,7 +87,13 @@ class Transport:
         if body is not None:
             data = body if isinstance(body, bytes) else canonical(body)
             sent.append((b"content-type", b"application/json"))
-        request = Request(method=method, url=self.endpoint.url + path, headers=sent, body=data)
+        request = Request(
+            method=method,
+            url=self.endpoint.url + path,
+            headers=sent,
+            body=data,
+            is_repeatable="idempotency-key" in (headers or {}),
+        )
         try:
             response = await self._client().send(request, deadlines=self._deadlines())
             if response.status < 400:
@@ -106,7 +112,7 @@ class Transport:
         Raises:
             Unavailable: the server went away in the middle.
         """
-        reader = _SseReader()
+        reader = SseReader()
         try:
             async for chunk in response.chunks():
                 for line in reader.feed(chunk):
@@ -138,7 +144,7 @@ class Transport:
         return Deadlines(connect_seconds=10.0, first_byte_seconds=seconds, idle_seconds=seconds, total_seconds=86_400.0)
 
 
-class _SseReader:
+class SseReader:
     """Splits a stream of bytes into events; unlike a browser's reader it keeps comments, which carry call and cost."""
 
     def __init__(self) -> None:
