@@ -17,6 +17,7 @@ from mooring.core.errors import ConfigError
 from mooring.core.registry import did_you_mean
 from mooring.gateway.config import GatewayConfig
 from mooring.guardrails.config import GuardrailsConfig
+from mooring.rag.config import RagConfig
 
 DEFAULT_PORT = 4790
 RESERVED = frozenset({"MOORING_HOME", "MOORING_URL", "MOORING_API_KEY", "MOORING_SUPERVISED", "MOORING_CONFIG"})
@@ -68,6 +69,7 @@ class Config(Section):
     worker: WorkerSection = WorkerSection()
     gateway: GatewayConfig = GatewayConfig()
     guardrails: GuardrailsConfig = GuardrailsConfig()
+    rag: RagConfig = RagConfig()
 
     def canonical(self) -> bytes:
         """The effective configuration as canonical JSON: part of the release that every call names."""

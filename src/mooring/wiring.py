@@ -13,19 +13,17 @@ from mooring.config import Config
 from mooring.core import ids
 from mooring.core.clock import Clock, SystemClock
 from mooring.core.ids import NewId
-from mooring.core.seams import Redactor
+from mooring.core.messages import ChatRequest, ChatResponse
+from mooring.core.seams import Complete
 from mooring.core.text import digest
 from mooring.gateway.gateway import Gateway
-from mooring.gateway.keys import Keys
+from mooring.gateway.keys import Caller, Keys
 from mooring.guardrails.guardrails import Guardrails
-from mooring.guardrails.redactor import redact
+from mooring.guardrails.redactor import Redactor
 from mooring.journal.journal import Journal
-from mooring.net.client import HttpClient
-from mooring.net.egress import EgressPolicy
-from mooring.storage.blobs import Blobs
-from mooring.storage.database import Database
-from mooring.storage.home import Home
-from mooring.storage.liveness import ProcessLock
+from mooring.net import EgressPolicy, HttpClient
+from mooring.rag import DocumentRepository, KeywordIndex, Origin, Rag
+from mooring.storage import Blobs, Database, Home, ProcessLock
 
 ProcessKind = Literal["serve", "worker", "cli"]
 LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -44,6 +42,7 @@ class Server:
     guardrails: Guardrails
     redactor: Redactor
     http: HttpClient
+    rag: Rag
     process_id: bytes
     lock: ProcessLock
     service_key: str
@@ -55,6 +54,14 @@ class Server:
     app_digest: bytes | None = None
     is_draining: bool = False
 
+    def complete(self, caller: Caller, origin: Origin) -> Complete:
+        """Asks a model on the caller's behalf: the gateway's own straight line, in the same process."""
+
+        async def ask(request: ChatRequest) -> ChatResponse:
+            return await self.gateway.complete(request, caller=caller, headers=_headers(origin))
+
+        return ask
+
 
 @contextlib.asynccontextmanager
 async def build(config: Config, home: Home, *, kind: ProcessKind, app_path: Path | None = None) -> AsyncIterator[Server]:
@@ -64,18 +71,19 @@ async def build(config: Config, home: Home, *, kind: ProcessKind, app_path: Path
         ConfigError: a setting, the database's version or the SQLite library is wrong; the message says what to do.
     """
     clock, new_id = SystemClock(), ids.new_id
-    url = config.storage.url or f"sqlite:///{home.path / 'mooring.db'}"
+    url = config.storage.url or home.database_url
     async with contextlib.AsyncExitStack() as stack:
         database = Database.open(url, durability=config.storage.durability)
         stack.callback(database.close)
         process_id = new_id()
         lock = ProcessLock.acquire(home, process_id=process_id, kind=kind)
         stack.callback(lock.release)
-        journal = Journal(database, Blobs(home.path / "blobs"), process_id=process_id, clock=clock, new_id=new_id)
+        journal = Journal(database, Blobs(home.blobs_dir), process_id=process_id, clock=clock, new_id=new_id)
         await journal.register_process(kind=kind, pid=os.getpid(), lock_path=str(lock.path))
         http = HttpClient(egress=EgressPolicy(allow=(*LOOPBACK, *config.gateway.allowed_networks)))
         stack.push_async_callback(http.aclose)
-        guardrails = Guardrails(config.guardrails)
+        redactor = Redactor()
+        guardrails = Guardrails(config.guardrails, redactor=redactor)
         keys = Keys(database, secrets=home.secrets, clock=clock, new_id=new_id)
         release_id = await journal.put_release("default", config.canonical())
         gateway = Gateway(
@@ -88,6 +96,14 @@ async def build(config: Config, home: Home, *, kind: ProcessKind, app_path: Path
             secrets=home.secrets,
         )
         stack.push_async_callback(gateway.aclose)
+        rag = Rag(
+            DocumentRepository(database, clock=clock, new_id=new_id),
+            KeywordIndex(home.path / "index.db"),
+            record_call=journal.record_call,
+            config=config.rag,
+            new_id=new_id,
+        )
+        stack.callback(rag.close)
         yield Server(
             config=config,
             home=home,
@@ -96,8 +112,9 @@ async def build(config: Config, home: Home, *, kind: ProcessKind, app_path: Path
             keys=keys,
             gateway=gateway,
             guardrails=guardrails,
-            redactor=redact,
+            redactor=redactor,
             http=http,
+            rag=rag,
             process_id=process_id,
             lock=lock,
             service_key=service_key(home),
@@ -108,6 +125,18 @@ async def build(config: Config, home: Home, *, kind: ProcessKind, app_path: Path
             app_path=str(app_path) if app_path else None,
             app_digest=digest(app_path.read_bytes()) if app_path else None,
         )
+
+
+def _headers(origin: Origin) -> dict[bytes, bytes]:
+    """The origin as the headers that a program of the user's would send."""
+    headers = {b"x-mooring-tags": ",".join(origin.tags).encode()} if origin.tags else {}
+    if origin.trace_id is not None:
+        headers[b"traceparent"] = b"00-%s-%s-01" % (origin.trace_id.hex().encode(), origin.trace_id[8:].hex().encode())
+    if origin.user is not None:
+        headers[b"x-mooring-user"] = origin.user.encode()
+    if origin.session is not None:
+        headers[b"x-mooring-session"] = origin.session.encode()
+    return headers
 
 
 def service_key(home: Home) -> str:

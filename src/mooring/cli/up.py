@@ -78,10 +78,9 @@ def run_loop(main: "object") -> None:
 
 def prepare_process() -> None:
     """Log lines go to standard error through the redactor; SIGPIPE and Ctrl-C behave."""
-    from mooring.guardrails.redactor import RedactingFilter
+    from mooring.guardrails.redactor import RedactingFormatter, Redactor
 
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    handler.addFilter(RedactingFilter())
+    handler.setFormatter(RedactingFormatter(Redactor(), "%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     signal.signal(signal.SIGINT, signal.SIG_DFL)

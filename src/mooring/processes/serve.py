@@ -20,6 +20,7 @@ from mooring.server.server import Application
 from mooring.storage.home import Home
 from mooring.wiring import Server, build
 
+from .local import LocalModels
 from .worker import stop_on_signals, sweep
 
 log = logging.getLogger("mooring.serve")
@@ -29,11 +30,17 @@ async def serve(config: Config, home: Home, *, app_path: Path | None = None) -> 
     """Serves until SIGTERM or SIGINT, then drains: no new requests, running ones get `drain_seconds`."""
     listener = bind(config, home)
     address = f"http://{config.server.host}:{listener.getsockname()[1]}"
-    async with build(config, home, kind="serve", app_path=app_path) as rooms:
+    local = LocalModels()
+    config = local.added_to(config)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(listener.close)
+        stack.callback(local.close)
+        rooms = await stack.enter_async_context(build(config, home, kind="serve", app_path=app_path))
         await refuse_open_door(rooms)
         application = create_application(rooms)
         http = make_http(application, config)
         stop_on_signals(lambda: begin_drain(rooms, http))
+        local.arm()
         sweeper = asyncio.create_task(sweep(rooms.journal))
         found = announce(home, rooms, address)
         try:
@@ -42,7 +49,6 @@ async def serve(config: Config, home: Home, *, app_path: Path | None = None) -> 
             found.unlink(missing_ok=True)
             sweeper.cancel()
             await asyncio.gather(sweeper, return_exceptions=True)
-            listener.close()
 
 
 def make_http(application: Application, config: Config) -> uvicorn.Server:

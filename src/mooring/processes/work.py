@@ -2,9 +2,10 @@
 
 import asyncio
 
-from mooring.agents.agents import AgentHandler
+from mooring.agents import AgentHandler
+from mooring.client import AsyncClient
 from mooring.config import Config
-from mooring.rag.handler import IngestHandler
+from mooring.rag import IngestHandler
 from mooring.storage.home import Home
 from mooring.wiring import Server, build
 
@@ -21,13 +22,18 @@ async def work(config: Config, home: Home) -> None:
 
 def handlers(rooms: Server) -> dict[str, Handler]:
     """Who does what, by the name in the run's row."""
-    agents = AgentHandler(rooms.journal, clock=rooms.clock, new_id=rooms.new_id, home=rooms.home.path)
-    ingest = IngestHandler(rooms.journal, rooms.rag)
+    agents = AgentHandler(rooms.journal, client, clock=rooms.clock, new_id=rooms.new_id)
+    ingest = IngestHandler(rooms.rag, rooms.journal, clock=rooms.clock)
     return {"agent": agents.run, "ingest": ingest.run}
 
 
+def client() -> AsyncClient:
+    """The home's own serve."""
+    return AsyncClient()
+
+
 async def work_on(config: Config, home: Home, run_id: bytes) -> None:
-    """A worker for one run of `python app.py`: any worker may take it, this one ends when it has ended."""
+    """A worker for one run of `python app.py`: any worker may take it; this one ends when the run has ended."""
     async with build(config, home, kind="worker") as rooms:
         worker = Worker(rooms.journal, handlers(rooms), slots=1)
         working = asyncio.create_task(worker.run())

@@ -18,7 +18,6 @@ log = logging.getLogger("mooring.worker")
 SWEEP_SECONDS = 0.1  # one flock attempt per live process: microseconds
 IDLE_SECONDS = 0.25  # polling is the fall-back of the wake-up
 LEASE_SECONDS = 10.0
-RENEW_SECONDS = 3.0
 
 Handler = Callable[[RunRecord], Awaitable[None]]
 
@@ -26,7 +25,8 @@ Handler = Callable[[RunRecord], Awaitable[None]]
 class Worker:
     """Works on up to `slots` runs at once, until `stop`.
 
-    `handlers` are functions by the name that a run's row holds. A handler ends its run itself; what it raises ends it here.
+    `handlers` are functions by the name that a run's row holds. A handler keeps its run's lease and ends
+    the run; what it raises ends it here.
     """
 
     def __init__(self, journal: Journal, handlers: Mapping[str, Handler], *, slots: int = 8) -> None:
@@ -82,8 +82,7 @@ class Worker:
         await asyncio.gather(*waiting, return_exceptions=True)
 
     async def work(self, record: RunRecord) -> None:
-        """One run, its lease kept while the handler works."""
-        keeper = asyncio.create_task(keep_lease(self._journal, record))
+        """One run, to its end or until another worker has it."""
         try:
             await self._handlers[record.handler](record)
         except LeaseLost:
@@ -95,21 +94,6 @@ class Worker:
                 await self._journal.finish_run(
                     record.id, record.epoch, "failed", error_code=code, error_message=f"{type(error).__name__}: {error}"
                 )
-        finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
-
-
-async def keep_lease(journal: Journal, record: RunRecord) -> None:
-    """Renews until cancelled, or until the lease is lost: then the next fenced write of the handler says so."""
-    while True:
-        await asyncio.sleep(RENEW_SECONDS)
-        try:
-            await journal.renew(record.id, record.epoch, lease_seconds=LEASE_SECONDS)
-        except LeaseLost:
-            return
-        except MooringError as error:
-            log.warning("lease of run %s not renewed: %s", record.id.hex(), error)
 
 
 async def sweep(journal: Journal) -> None:

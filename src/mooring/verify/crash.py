@@ -139,7 +139,7 @@ def count(place: House, journal: JournalView, calls_per_run: int, report: CrashR
     cut = sum(not row["is_finished"] for row in rows if row["attempt"] in completed)
     report.repeated_in_flight = min(cut, max(surplus, 0))
     report.repeated_finished = max(surplus, 0) - report.repeated_in_flight
-    deeds = Counter((effect["name"], json.dumps(effect["body"], sort_keys=True)) for effect in place.effects())
+    deeds = Counter((effect["name"], effect["body"]) for effect in place.effects())
     report.doubled_effects = sum(times - 1 for times in deeds.values())
     report.lost_results = sum(run.state != "completed" or not run.output for run in runs)
     report.lost_results += max(0, 2 * len(runs) - len(deeds))

@@ -57,7 +57,7 @@ class House:
 
     def effects(self) -> list[dict[str, Any]]:
         """What the double's effects endpoint did: one entry per key, with how often it was asked."""
-        found: list[dict[str, Any]] = get_json(f"{self.sim_url}/effects")
+        found: list[dict[str, Any]] = get_json(f"{self.sim_url}/effects")["effects"]
         return found
 
 

@@ -8,16 +8,14 @@ import asyncio
 import os
 import random
 import signal
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from mooring.core.errors import MooringError, UpstreamError
 from mooring.core.money import show_usd
 from mooring.gateway.reconcile import read_export
-from mooring.net.client import HttpClient
-from mooring.net.deadlines import Deadlines
-from mooring.net.egress import EgressPolicy
-from mooring.net.request import Request
+from mooring.net import Deadlines, EgressPolicy, HttpClient, Request
 
 from .house import House, get_json, house
 from .journal_view import PROJECT, JournalView
@@ -227,8 +225,6 @@ async def bridge(battery: Battery, work: "object") -> object:
 
 
 def get_bytes(url: str) -> bytes:
-    import urllib.request
-
     with urllib.request.urlopen(url, timeout=60) as answer:
         data: bytes = answer.read()
         return data

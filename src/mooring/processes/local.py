@@ -1,0 +1,78 @@
+"""The built-in models, started at first use: serve holds the listening socket, and the first connection starts the process.
+
+The gateway sees an upstream like any other; a process that died is started again by the next connection.
+"""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+from mooring.config import Config
+from mooring.gateway.config import ProviderConfig
+
+from .ending import ENVIRONMENT_FLAG
+
+
+class LocalModels:
+    """Owns the socket of `local`, and its process once there is one."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setblocking(False)
+        self._child: subprocess.Popen[bytes] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+
+    def added_to(self, config: Config) -> Config:
+        """The configuration with this process as the provider `local`, unless the file names one of its own."""
+        if "local" in config.gateway.providers:
+            return config
+        local = ProviderConfig(type="local", base_url=self.base_url)
+        gateway = config.gateway.model_copy(update={"providers": {**config.gateway.providers, "local": local}})
+        return config.model_copy(update={"gateway": gateway})
+
+    def arm(self) -> None:
+        """Start the process when somebody connects. Call in the loop that serves."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._listener.fileno(), self._start)
+
+    def close(self) -> None:
+        """Ends the process, which reads the end of its pipe, and the socket."""
+        if self._loop is not None:
+            self._loop.remove_reader(self._listener.fileno())
+            self._loop = None
+        if self._child is not None:
+            assert self._child.stdin is not None
+            self._child.stdin.close()
+            self._child.terminate()
+            self._child.wait()
+        self._listener.close()
+
+    def _start(self) -> None:
+        assert self._loop is not None
+        self._loop.remove_reader(self._listener.fileno())
+        descriptor = self._listener.fileno()
+        self._child = subprocess.Popen(  # our own program with arguments that we made
+            [sys.executable, "-m", "mooring", "local", "--fd", str(descriptor)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[descriptor],
+            env={**os.environ, ENVIRONMENT_FLAG: "1"},
+            start_new_session=True,
+        )
+        threading.Thread(target=self._watch, args=(self._child, self._loop), name="local-watch", daemon=True).start()
+
+    def _watch(self, child: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop) -> None:
+        child.wait()
+        if self._loop is loop:
+            loop.call_soon_threadsafe(self._again)
+
+    def _again(self) -> None:
+        if self._loop is not None:
+            self.arm()
