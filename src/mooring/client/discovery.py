@@ -66,6 +66,13 @@ def find_endpoint(url: str | None = None, key: str | None = None) -> Endpoint:
     )
 
 
+def running_endpoint(home: Path) -> Endpoint | None:
+    """The home's own serve, if one runs."""
+    for found in _running(home):
+        return Endpoint(found.url, found.service_key)
+    return None
+
+
 def find_home(start: Path | None = None) -> Path:
     """`MOORING_HOME`, else `.mooring/` found upward from the working directory if the user owns it, else there."""
     if named := os.environ.get("MOORING_HOME"):

@@ -1,14 +1,16 @@
 """`mooring up`: what the supervisor runs on a home, and how to wait until it is ready."""
 
+import contextlib
 import json
 import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mooring.client import discovery
 from mooring.client.discovery import Endpoint, running_endpoint
 from mooring.config import Config
 from mooring.core.errors import ConfigError, Unavailable
@@ -97,12 +99,30 @@ def is_ready(endpoint: Endpoint) -> bool:
 
 
 def start_temporary(home_path: Path) -> Endpoint:
-    """A `serve` for a program that finds none: it ends with this process.
+    """A `serve` for a program that finds none: it ends with this process, whose pipe it reads.
 
     Raises:
-        Unavailable: the server's packages are not installed, or it did not start.
+        Unavailable: it did not start; its message is on standard error.
     """
-    home = Home(home_path)
+    endpoint, _ = _temporary(Home(home_path))
+    return endpoint
+
+
+@contextlib.contextmanager
+def ensure_serve(home: Home) -> Iterator[Endpoint]:
+    """The home's running serve, or a temporary one for as long as the context lasts."""
+    endpoint = running_endpoint(home.path)
+    if endpoint is not None:
+        yield endpoint
+        return
+    endpoint, supervisor = _temporary(home)
+    try:
+        yield endpoint
+    finally:
+        supervisor.drain()
+
+
+def _temporary(home: Home) -> tuple[Endpoint, Supervisor]:
     supervisor = Supervisor(
         [Child("serve", ["serve"])],
         environment={**os.environ, "MOORING_HOME": str(home.path), ENVIRONMENT_FLAG: "1"},
@@ -111,7 +131,27 @@ def start_temporary(home_path: Path) -> Endpoint:
     )
     supervisor.start()
     try:
-        return wait_ready(home, supervisor)
+        return wait_ready(home, supervisor), supervisor
     except ConfigError as error:
         supervisor.drain()
         raise Unavailable(f"A temporary server did not start: {error}") from error
+
+
+def allow_temporary() -> None:
+    """Clients of this process may start a temporary serve when they find none."""
+    discovery.start_temporary = start_temporary
+    discovery.local_worker = local_worker
+
+
+@contextlib.contextmanager
+def local_worker(*, app_path: Path, run_id: str, endpoint: Endpoint) -> Iterator[None]:
+    """A worker process for the runs of `python app.py`; it ends with the context, or with this process."""
+    child = Child("worker", ["worker"])
+    supervisor = Supervisor(
+        [child], environment={**os.environ, ENVIRONMENT_FLAG: "1"}, log=lambda line: None, cwd=Path.cwd()
+    )
+    supervisor.start()
+    try:
+        yield
+    finally:
+        supervisor.drain()
