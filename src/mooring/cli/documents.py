@@ -19,9 +19,7 @@ def ask_command(question: str, collection: str, docs: Path | None, model: str | 
     import msgspec
 
     from mooring.client import Client
-    from mooring.processes.up import allow_temporary
 
-    allow_temporary()
     if docs is not None:
         add(collection, docs)
     with Client() as client:

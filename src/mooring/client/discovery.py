@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
@@ -56,6 +57,7 @@ def find_endpoint(url: str | None = None, key: str | None = None) -> Endpoint:
             )
         return Endpoint(url.rstrip("/"), key)
     home = find_home()
+    load_host()
     for found in _running(home):
         return Endpoint(found.url, key or found.service_key, is_service=key is None)
     if start_temporary is not None:
@@ -66,10 +68,22 @@ def find_endpoint(url: str | None = None, key: str | None = None) -> Endpoint:
     )
 
 
+def load_host() -> None:
+    """Let the installed server, if there is one, offer a temporary `serve` and a worker (entry points `mooring.host`)."""
+    if start_temporary is not None:
+        return
+    for point in entry_points(group="mooring.host"):
+        try:
+            install = point.load()
+        except ModuleNotFoundError:
+            continue  # `pip install mooring` alone is the client
+        install()
+
+
 def running_endpoint(home: Path) -> Endpoint | None:
     """The home's own serve, if one runs."""
     for found in _running(home):
-        return Endpoint(found.url, found.service_key)
+        return Endpoint(found.url, found.service_key, is_service=True)
     return None
 
 
