@@ -1,0 +1,11 @@
+"""The built-in models: they run offline, cost nothing and say what they are.
+
+Read `reader.py` first (the extractive reader, a pure function), then `prompt.py` (how it is asked), `wire.py` and
+`server.py` (the OpenAI wire on loopback). `python -m mooring.local` serves them in a process of their own.
+May import `core` and a web framework.
+"""
+
+from .reader import Passage, Reading, read
+from .server import create_app
+
+__all__ = ["Passage", "Reading", "create_app", "read"]

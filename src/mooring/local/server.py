@@ -1,0 +1,82 @@
+"""The built-in models behind the OpenAI wire, on loopback: chat completions, streamed or not, and the list of models.
+
+They are free, and never repeat an effect: an answer is a pure function of the request.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from mooring.core.clock import Clock, SystemClock
+from mooring.core.errors import MooringError, TooLarge
+from mooring.core.ids import NewId, new_id, show
+
+from . import wire
+from .prompt import parse
+from .reader import read
+
+MOST_BYTES = 8 * 1024 * 1024
+
+
+def create_app(*, clock: Clock | None = None, new_id: NewId = new_id) -> Starlette:
+    """The application; it keeps no state."""
+    clock = clock or SystemClock()
+
+    async def chat(request: Request) -> Response:
+        try:
+            body = wire.decode(await _body(request))
+            asked = parse(body.turns)
+            reading = await asyncio.to_thread(read, asked.question, asked.passages)
+        except MooringError as error:
+            return Response(wire.error_body(error), status_code=error.status, media_type="application/json")
+        identity = "chatcmpl-" + show("call", new_id()).removeprefix("call_")
+        created = clock.now_us() // 1_000_000
+        headers = {"x-request-id": identity}
+        if body.stream:
+            events = wire.chunks(body, reading.text, identity=identity, created=created)
+            return StreamingResponse(_each(events), media_type="text/event-stream", headers=headers)
+        answer = wire.completion(body, reading.text, identity=identity, created=created)
+        return Response(answer, media_type="application/json", headers=headers)
+
+    async def models(request: Request) -> Response:
+        data = [{"id": name, "object": "model", "created": 0, "owned_by": "mooring"} for name in wire.MODELS]
+        return JSONResponse({"object": "list", "data": data})
+
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route("/v1/models", models, methods=["GET"]),
+            Route("/healthz", health, methods=["GET"]),
+        ]
+    )
+
+
+async def _body(request: Request) -> bytes:
+    """The whole body.
+
+    Raises:
+        TooLarge: more than `MOST_BYTES`.
+    """
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > MOST_BYTES:
+                raise TooLarge(f"The request is larger than {MOST_BYTES:,} bytes.", hint="Send fewer passages.")
+            parts.append(part)
+    except ClientDisconnect:
+        return b""  # nobody reads the answer
+    return b"".join(parts)
+
+
+async def _each(events: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for event in events:
+        yield event
