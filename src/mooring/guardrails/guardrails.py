@@ -68,8 +68,9 @@ class Guardrails:
         panel = Panel(self._input, context)
         panel.whole(request, self._input.request)
         clean = request
-        if self._input.text and self._input.may_match(_document(request)):
-            clean = leaves.request(request, panel)
+        with panel.reading():
+            if self._input.text and self._input.may_match(_document(request)):
+                clean = leaves.request(request, panel)
         return Checked(clean, clean is not request, tuple(panel.verdicts))
 
     async def check_output(self, response: ChatResponse, context: GuardContext) -> Checked[ChatResponse]:
@@ -84,8 +85,9 @@ class Guardrails:
         panel = Panel(checks, context)
         panel.whole(response, [check for check in checks.response if check.streaming != "final"])
         clean = response
-        if checks.tool_call or (checks.text and (_has_split_texts(response) or checks.may_match(_document(response)))):
-            clean = _response(response, panel)
+        with panel.reading():
+            if checks.tool_call or _may_change(checks, response):
+                clean = _response(response, panel)
         panel.whole(clean, [check for check in checks.response if check.streaming == "final"])
         return Checked(clean, clean is not response, tuple(panel.verdicts))
 
@@ -133,6 +135,10 @@ def _has_split_texts(response: ChatResponse) -> bool:
     return any(
         sum(not isinstance(part, ToolCallPart) for part in choice.message.parts) > 1 for choice in response.choices
     )
+
+
+def _may_change(checks: Checks, response: ChatResponse) -> bool:
+    return bool(checks.text) and (_has_split_texts(response) or checks.may_match(_document(response)))
 
 
 def _response(response: ChatResponse, panel: Panel) -> ChatResponse:

@@ -1,6 +1,7 @@
 """The checks of one stage at work on one call: runs them in order, applies what they say, and keeps their verdicts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -78,6 +79,14 @@ class Panel:
             text = applied(verdict, text)
         return text
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """What cannot be read cannot be allowed: JSON nested more deeply than the decoder goes is refused."""
+        try:
+            yield
+        except RecursionError:
+            self.record(Verdict(action="error", check="guardrails", reason="it is nested too deeply to be read"))
+
     def arguments(self, arguments: str) -> str:
         """The JSON of a tool call's arguments, leaf by leaf."""
         if not self.checks.text:
@@ -85,7 +94,8 @@ class Panel:
         plain = leaves.unescaped(arguments).encode("utf-8", "replace")
         if not any(check.may_match(plain) for check in self.checks.text):
             return arguments
-        return leaves.arguments(arguments, self.text)
+        with self.reading():
+            return leaves.arguments(arguments, self.text)
 
     def call(self, part: ToolCallPart) -> ToolCallPart:
         """A whole tool call: may it be made, and are its name and arguments clean."""
