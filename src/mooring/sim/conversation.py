@@ -15,8 +15,6 @@ from .errors import BadRequest
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
-
-
 class CalledFunction(msgspec.Struct):
     """The function of a tool call; `arguments` is JSON text, as a model wrote it."""
 

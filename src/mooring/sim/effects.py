@@ -24,10 +24,6 @@ class Effect(msgspec.Struct):
     requests: int = 1
 
 
-
-
-
-
 class Effects:
     """What was performed, in order."""
 

@@ -23,8 +23,6 @@ _SSE = "text/event-stream; charset=utf-8"
 _FLOOD = 64 * 1024
 
 
-
-
 class Exchange(NamedTuple):
     """What a filter knows about the answer that it spoils."""
 

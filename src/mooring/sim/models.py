@@ -1,9 +1,9 @@
 """The catalogue: which models there are, what they cost, and how tokens are counted.
 
-The token rule, part of the double's contract (`GET /prices` states it too): one token per 4 bytes of UTF-8,
-rounded up once per message, plus 3 per message; a tool weighs 8 plus its name and description by the same rule; a
-content part that is not text weighs 1. An answer weighs its reasoning, its text and each tool call (name and arguments), each rounded up.
-So the tokens of a request never exceed the bytes of its body.
+The token rule, part of the double's contract (`GET /prices` states it too): one token per 4 bytes of UTF-8, rounded
+up once per message, plus 3 per message; a tool weighs 8 plus its name and description by the same rule; a content
+part that is not text weighs 1. An answer weighs its reasoning, its text and each tool call (name and arguments), each
+rounded up. So the tokens of a request never exceed the bytes of its body.
 """
 
 import re
@@ -70,7 +70,7 @@ class Resolved(NamedTuple):
 
 
 def resolve(name: str, catalogue: dict[str, Model]) -> Resolved | None:
-    """The model behind a name: the longest part before a `-` that the catalogue knows; the rest is options or a label."""
+    """The model behind a name: its longest part before a `-` that is in the catalogue; then options, or a label."""
     base = name
     while base not in catalogue:
         base, separator, _ = base.rpartition("-")

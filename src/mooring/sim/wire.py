@@ -19,8 +19,6 @@ _MOST_LINE_BYTES = 1024
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
-
-
 class HttpRequest(NamedTuple):
     """One request; header names are lower-case, repeated ones are joined with a comma."""
 
