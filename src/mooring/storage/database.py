@@ -38,10 +38,11 @@ class Engine(NamedTuple):
 
 
 class Counters(NamedTuple):
-    """Transactions and the operations in them: their ratio says how well the group commit groups."""
+    """Batches and the operations in them say how well they are grouped; `retried` batches failed as a whole."""
 
     batches: int
     operations: int
+    retried: int
 
 
 class Database:
@@ -94,7 +95,7 @@ class Database:
     @property
     def counters(self) -> Counters:
         """What was written since the start, for the metrics."""
-        return Counters(self._writer.batches, self._writer.operations)
+        return Counters(self._writer.batches, self._writer.operations, self._writer.retried)
 
     def write(self, operation: Callable[[Tx], T], *, locks: Sequence[Lock] = ()) -> "Future[T]":
         """Queue an operation; the future is done after its COMMIT.

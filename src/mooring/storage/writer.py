@@ -42,6 +42,7 @@ class Writer:
         self._is_closed = False
         self.batches = 0
         self.operations = 0
+        self.retried = 0
         self._thread = threading.Thread(target=self._work, name="mooring-writer", daemon=True)
         self._thread.start()
 
@@ -95,6 +96,7 @@ class Writer:
         """Write a batch; each job holds its result or its error afterwards."""
         if self._attempt(batch):
             return
+        self.retried += 1
         for job in batch:
             job.result = job.error = None
             self._attempt([job], is_last=True)
