@@ -1,4 +1,4 @@
-"""House rules that no off-the-shelf linter knows: `python scripts/house_rules.py [ROOT]` prints each finding, exits 1 if any.
+"""House rules that no off-the-shelf linter knows; `python scripts/house_rules.py [ROOT]` exits 1 if one is broken.
 
 Each rule is one function from a module's syntax tree to findings; a finding says what to do.
 """
@@ -60,7 +60,9 @@ def catches_narrowly(module: Module) -> Iterator[Finding]:
     if module.place.startswith(BROAD_EXCEPT[0]) or module.place in BROAD_EXCEPT[1:]:
         return
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.ExceptHandler) and is_broad(node.type) and "# edge:" not in nearby(module, node.lineno):
+        if not isinstance(node, ast.ExceptHandler) or not is_broad(node.type) or passes_on(node):
+            continue
+        if "# edge:" not in nearby(module, node.lineno):
             yield (
                 node.lineno,
                 "catches Exception: name what can go wrong, or mark a true edge with `# edge: why` on the line",
@@ -92,18 +94,17 @@ def belongs_to_a_project(module: Module) -> Iterator[Finding]:
     if "repository.py" not in parts and "repository" not in parts[:-1]:
         return
     for function in public_functions(module.tree):
-        if any(decorator_name(decorator) == "cross_project" for decorator in function.decorator_list):
-            continue
+        is_marked = any(decorator_name(decorator) == "cross_project" for decorator in function.decorator_list)
         names = [argument.arg for argument in [*function.args.posonlyargs, *function.args.args]]
+        if is_marked or not ("tx" in names or runs_sql(function)):
+            continue
         while names and names[0] in FIRST:
             names.pop(0)
-        if names[:1] != ["project_id"] and names:
+        if names[:1] != ["project_id"]:
             yield (
                 function.lineno,
                 f"{function.name}() does not take project_id first (after tx): add it, or @cross_project(reason)",
             )
-        elif not names:
-            yield function.lineno, f"{function.name}() takes no project_id: add it, or @cross_project(reason)"
 
 
 RULES: tuple[Rule, ...] = (
@@ -133,6 +134,14 @@ def public_functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFu
                 yield item
 
 
+def runs_sql(function: ast.AST) -> bool:
+    """Whether it calls `execute`, `one` or `all` of a transaction; a mapper of rows to data does not."""
+    return any(
+        isinstance(node, ast.Attribute) and node.attr in ("execute", "one", "all") and name_of(node.value) == "tx"
+        for node in ast.walk(function)
+    )
+
+
 def decorator_name(node: ast.expr) -> str:
     return name_of(node.func if isinstance(node, ast.Call) else node).rpartition(".")[2]
 
@@ -150,6 +159,12 @@ def is_broad(kind: ast.expr | None) -> bool:
     if isinstance(kind, ast.Tuple):
         return any(is_broad(item) for item in kind.elts)
     return name_of(kind) in ("Exception", "BaseException")
+
+
+def passes_on(handler: ast.ExceptHandler) -> bool:
+    """It cleans up and raises the same again: nothing is swallowed."""
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
 
 
 def nearby(module: Module, line: int) -> str:
