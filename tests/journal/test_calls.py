@@ -66,8 +66,8 @@ def test_j2_a_key_has_one_completed_call_and_a_second_caller_gets_its_answer(jou
         joined = await journal.find_key(PROJECT, "k", b"bound")
         assert joined is not None
         assert joined.state == "running"
+        other = words.call(key="k")
         with pytest.raises(KeyTaken) as caught:
-            other = words.call(key="k")
             await journal.begin_attempt(words.intent(other), call=other)
         assert caught.value.call_id == call.id
         await journal.finish_attempt(words.result(intent, 1), words.answer(b"once"))

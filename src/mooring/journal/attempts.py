@@ -46,7 +46,7 @@ class Attempts(Base):
         def begin(tx: Tx) -> None:
             if call is not None and request is not None:
                 self._open_call(tx, call, request, at_us)
-            self._intend(tx, intent, windows, price, at_us)
+            self._intend(tx, intent, windows=windows, price=price, at_us=at_us)
 
         await self._write_intent(intent, begin)
 
@@ -90,8 +90,11 @@ class Attempts(Base):
         self._contents.write(tx, call.project_id, request.body)
         self._contents.write_chain(tx, call.project_id, request.chain)
 
-    def _intend(self, tx: Tx, intent: AttemptIntent, windows: list[Window], price: str, at_us: int) -> None:
-        run = intent.run
+    def _intend(
+        self, tx: Tx, intent: AttemptIntent, *, windows: list[Window], price: str, at_us: int, is_fenced: bool = False
+    ) -> None:
+        """Fence, reserve and write an intent; one that was fenced by its event and holds nothing needs no more."""
+        run = intent.run if intent.held_nanos or not is_fenced else None
         if run is not None and not runs.hold(tx, intent.project_id, run.run_id, run.epoch, intent.held_nanos):
             raise self._refused_by_run(tx, intent)
         if intent.held_nanos:

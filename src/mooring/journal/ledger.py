@@ -202,5 +202,6 @@ def _cost(attempt: AttemptRecord, metered: MeteredUsage) -> int:
 
 def _line(row: tuple[Any, ...]) -> BillLine:
     amounts = [int(value or 0) for value in row[1:]]
-    usage = msgspec.structs.replace(Usage(*amounts[3:10]), is_estimated=bool(amounts[10]))
+    tokens: tuple[Any, ...] = (*amounts[3:10], bool(amounts[10]))
+    usage = Usage(*tokens)
     return BillLine(row[0], amounts[0], amounts[1], amounts[2], usage)

@@ -199,7 +199,7 @@ def is_paid(tx: Tx, project_id: str, call_id: bytes) -> bool:
     return row is not None
 
 
-def mark_failed(tx: Tx, project_id: str, call_id: bytes, outcome: str, at_us: int) -> list[Reserved]:
+def decide(tx: Tx, project_id: str, call_id: bytes, outcome: str, at_us: int) -> list[Reserved]:
     """Give a call's uncertain attempts the outcome that somebody decided."""
     rows = tx.all(
         "UPDATE attempts SET outcome = ?, finished_at_us = ? WHERE project_id = ? AND call_id = ?"

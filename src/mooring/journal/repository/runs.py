@@ -71,6 +71,13 @@ def find(tx: Tx, project_id: str, run_id: bytes) -> Stored | None:
     return stored(row) if row else None
 
 
+@cross_project("whoever writes for a run knows its id; where its bytes go follows from the row")
+def project_of(tx: Tx, run_id: bytes) -> str | None:
+    """The project of a run."""
+    row = tx.one("SELECT project_id FROM runs WHERE id = ?", (run_id,))
+    return row[0] if row else None
+
+
 def find_key(tx: Tx, project_id: str, key: str) -> Stored | None:
     """The run with a key."""
     row = tx.one(_SELECT + " WHERE project_id = ? AND run_key = ?", (project_id, key))
@@ -270,15 +277,6 @@ def wake(tx: Tx, project_id: str, run_id: bytes) -> bool:
             (project_id, run_id, run_id),
         )
     )
-
-
-def has_uncertain(tx: Tx, project_id: str, run_id: bytes) -> bool:
-    """Whether a call of the run is uncertain."""
-    row = tx.one(
-        "SELECT 1 FROM calls WHERE project_id = ? AND run_id = ? AND state = 'uncertain' LIMIT 1",
-        (project_id, run_id),
-    )
-    return row is not None
 
 
 def cancel(tx: Tx, project_id: str, run_id: bytes) -> int | None:

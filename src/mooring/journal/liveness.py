@@ -1,0 +1,142 @@
+"""Who is dead, and what that makes uncertain. A death is recorded while its lock is held, so it is never a guess."""
+
+import asyncio
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from mooring.core.errors import NotFound
+from mooring.core.ids import show
+from mooring.storage import Tx
+from mooring.storage.liveness import if_dead
+
+from .records import AttemptRecord, CallAnswer, CallRecord
+from .repository import attempts, calls, processes, runs
+from .repository.contents import Kept
+from .repository.processes import ProcessRow
+from .tools import Tools
+from .waiting import QUEUE
+
+Decision = Literal["completed", "failed", "retry"]
+RETRY_CODE = "resolved_retry"
+
+
+class UncertainCall(msgspec.Struct, frozen=True):
+    """A call of which nobody can know whether it happened, and its attempts."""
+
+    call: CallRecord
+    attempts: tuple[AttemptRecord, ...]
+
+
+class Liveness(Tools):
+    """Register, sweep, bury; list and resolve what is uncertain."""
+
+    async def register_process(self, *, kind: str, pid: int, lock_path: str | Path, address: str | None = None) -> None:
+        """Write this process, which holds the lock of `lock_path`."""
+        row = ProcessRow(self.process_id, kind, pid, str(lock_path), address, self._now())
+        await self._database.write_async(lambda tx: processes.register(tx, row))
+
+    async def bury(self, process_id: bytes) -> int:
+        """Record a proven death: what the process had in flight is uncertain, its runs are free to claim.
+
+        Only the process's own attempts: a model call of a dead worker goes on in `serve`. How many became uncertain.
+        """
+        count = await self._database.write_async(lambda tx: self._bury(tx, process_id))
+        self._wakeups.notify(QUEUE)
+        return count
+
+    def _bury(self, tx: Tx, process_id: bytes) -> int:
+        at_us = self._now()
+        processes.mark_dead(tx, process_id, at_us)
+        lost = attempts.bury(tx, process_id)
+        for call_id, project_id in lost:
+            calls.set_uncertain(tx, project_id, call_id)
+        for call_id, _ in calls.open_of(tx, process_id):
+            self._close(tx, call_id, process_died(), None, at_us)
+        runs.release_all(tx, process_id)
+        return len(lost)
+
+    async def sweep_dead(self) -> list[bytes]:
+        """Bury every registered process whose lock can be taken, while holding it; their ids."""
+        living = await self._database.read_async(processes.living)
+        buried = await asyncio.to_thread(self._bury_dead, [row for row in living if row.id != self.process_id])
+        if buried:
+            self._wakeups.notify(QUEUE)
+        return buried
+
+    def _bury_dead(self, rows: list[ProcessRow]) -> list[bytes]:
+        buried: list[bytes] = []
+        for row in rows:
+
+            def record(process_id: bytes = row.id) -> None:
+                self._database.write(lambda tx: self._bury(tx, process_id)).result()
+                buried.append(process_id)
+
+            if_dead(Path(row.lock_path), record)
+        return buried
+
+    async def retire(self) -> None:
+        """A clean end of this process: nothing is in flight, and nobody need look for its lock."""
+        await self.bury(self.process_id)
+
+    async def uncertain(self, project_id: str) -> list[UncertainCall]:
+        """Calls of which nobody can know whether they happened."""
+
+        def query(tx: Tx) -> list[UncertainCall]:
+            found = calls.uncertain(tx, project_id)
+            return [UncertainCall(call, tuple(attempts.of_call(tx, project_id, call.id))) for call in found]
+
+        return await self._database.read_async(query)
+
+    async def resolve_uncertain(
+        self, project_id: str, call_id: bytes, *, decision: Decision, result: bytes | None, by: str
+    ) -> None:
+        """Somebody has found out: it happened (`completed`, with its result), it did not (`failed`), or do it again.
+
+        The decision and who made it stay with the call. Costs that are not known stay held until reconciled.
+        A run that was parked for it is queued again.
+
+        Raises:
+            NotFound: the project has no such uncertain call.
+        """
+        body = await self._contents.pack(project_id, result or b"")
+        answer = _decided(decision, by, result or b"")
+        is_waking = await self._database.write_async(
+            lambda tx: self._resolve(tx, project_id, call_id, decision=decision, answer=answer, body=body)
+        )
+        if is_waking:
+            self._wakeups.notify(QUEUE)
+
+    def _resolve(
+        self, tx: Tx, project_id: str, call_id: bytes, *, decision: Decision, answer: CallAnswer, body: Kept | None
+    ) -> bool:
+        call = calls.find(tx, project_id, call_id)
+        if call is None or call.state != "uncertain":
+            raise NotFound(
+                f"{show('call', call_id)} is not uncertain (any more).", hint="List them: mooring runs uncertain."
+            )
+        at_us = self._now()
+        outcome = "completed" if decision == "completed" else "failed"
+        for reserved in attempts.decide(tx, project_id, call_id, outcome, at_us):
+            if reserved.reserved_nanos:
+                attempts.set_unknown(tx, reserved.attempt_id)
+            else:
+                attempts.settle(tx, reserved.attempt_id, 0)
+        closed = self._close(tx, call_id, answer, body, at_us)
+        if decision == "retry" and call.key is not None:
+            calls.free_key(tx, project_id, call.key, call_id)
+        return closed is not None and closed.is_waking
+
+
+def process_died() -> CallAnswer:
+    """The answer of a call whose process died between two attempts: nothing of it is in flight."""
+    return CallAnswer(state="failed", status=502, error_code="process_died")
+
+
+def _decided(decision: Decision, by: str, body: bytes) -> CallAnswer:
+    facts = {"resolved_by": by, "resolved_as": decision}
+    if decision == "completed":
+        return CallAnswer(state="completed", body=body, attributes=facts)
+    code = RETRY_CODE if decision == "retry" else "resolved_failed"
+    return CallAnswer(state="failed", status=409, body=body, error_code=code, attributes=facts)
