@@ -10,8 +10,9 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,16 +71,22 @@ class Supervisor:
         self._is_stopping = True
         self._awake()
 
-    def kill(self, name: str) -> int:
-        """kill -9 of the child `name`, for the tour and the batteries; answers its process id."""
-        child = next(child for child in self.children if child.name == name)
-        assert child.process is not None
-        os.kill(child.process.pid, signal.SIGKILL)
-        return child.process.pid
+    @contextlib.contextmanager
+    def tended(self) -> Iterator[None]:
+        """Restarts what dies while the caller does something else: for the tour and the batteries."""
+        ended = threading.Event()
 
-    def tend(self) -> None:
-        """One round of restarts, for a caller with a loop of its own."""
-        self._restart_dead()
+        def tend() -> None:
+            while not ended.wait(0.02):
+                self._restart_dead()
+
+        thread = threading.Thread(target=tend, name="supervisor", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def drain(self) -> None:
         """SIGTERM to the workers, then to serve; what has not ended by the deadline is killed."""

@@ -6,7 +6,7 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from mooring.client.discovery import Endpoint, running_endpoint
 from mooring.config import Config
 from mooring.core.errors import ConfigError, Unavailable
 from mooring.storage.home import Home
-from mooring.storage.liveness import FileLock
+from mooring.storage.liveness import FileLock, read_facts
 
 from .ending import ENVIRONMENT_FLAG
 from .supervisor import Child, Supervisor
@@ -44,6 +44,7 @@ def start(
     app_path: Path | None = None,
     config_path: Path | None = None,
     cwd: Path | None = None,
+    beside: Sequence[Child] = (),
 ) -> Up:
     """Starts serve and the workers, and returns once serve is ready.
 
@@ -61,6 +62,7 @@ def start(
     app = ["--app", str(app_path.resolve())] if app_path else []
     children = [Child("serve", ["serve", *app])]
     children += [Child(f"worker-{number}", ["worker", *app]) for number in range(1, config.worker.count + 1)]
+    children += beside
     supervisor = Supervisor(children, environment=environment, log=log, cwd=cwd or Path.cwd())
     supervisor.start()
     try:
@@ -88,6 +90,14 @@ def wait_ready(home: Home, supervisor: Supervisor) -> Endpoint:
             return endpoint
         time.sleep(0.02)  # a child's start has no event to wait for that works before its loop runs
     raise ConfigError(f"serve was not ready after {READY_SECONDS:.0f} s.", hint="Look at its log above.")
+
+
+def pid_of(home: Home, process: str | None) -> int | None:
+    """The pid of a living process of this home by its `proc_…`, from its lock file."""
+    for path in home.run_dir.glob(f"*-{process}.lock"):
+        facts = read_facts(path)
+        return facts.pid if facts is not None else None
+    return None
 
 
 def is_ready(endpoint: Endpoint) -> bool:

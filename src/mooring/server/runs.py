@@ -156,6 +156,7 @@ def show_run(run: RunRecord) -> dict[str, Any]:
         "agent": run.name,
         "handler": run.handler,
         "state": run.state,
+        "worker": ids.show("proc", run.owner_process_id) if run.owner_process_id else None,
         "input": msgspec.Raw(run.input),
         "output": msgspec.Raw(run.output) if run.output else None,
         "error": {"code": run.error_code, "message": run.error_message} if run.error_code else None,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mooring.storage.liveness import read_facts
+from mooring.processes.up import pid_of
 
 from .house import House, house
 from .journal_view import JournalView
@@ -92,7 +92,7 @@ def kill_one(
 ) -> None:
     run = start_run(place, order)
     time.sleep(delay)  # the random moment is the point of the battery
-    pid = pid_of(place, journal, run, target)
+    pid = victim(place, run, target)
     killed_at_us = time.time_ns() // 1000
     if pid is None or get_run(place, run)["state"] not in ("queued", "running"):
         wait_ended(place, run)
@@ -116,17 +116,12 @@ def retry_uncertain(place: House, journal: JournalView, run: str, report: CrashR
         journal.resolve(call, "retry")
 
 
-def pid_of(place: House, journal: JournalView, run: str, target: Target) -> int | None:
+def victim(place: House, run: str, target: Target) -> int | None:
     """The process to kill: the run's worker, or serve."""
     if target == "serve":
         child = place.up.supervisor.children[0]
         return child.process.pid if child.process is not None else None
-    owner = journal.owner(run)
-    for path in place.home.run_dir.glob("*-worker-*.lock"):
-        facts = read_facts(path)
-        if facts is not None and facts.process_id == owner:
-            return facts.pid
-    return None
+    return pid_of(place.home, get_run(place, run)["worker"])
 
 
 def count(place: House, journal: JournalView, calls_per_run: int, report: CrashReport) -> None:

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from mooring import config
 from mooring.processes import up
+from mooring.sim import price_list
 from mooring.storage.home import Home
 
 CONFIG = """\
@@ -68,7 +68,7 @@ def house(*, workers: int = 2, app_path: Path | None = None, more: str = "", fol
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mooring-verify-")))
         sim_url = stack.enter_context(double())
         path = place / "mooring.toml"
-        path.write_text(CONFIG.format(workers=workers, url=sim_url, prices=prices_section(sim_url), more=more))
+        path.write_text(CONFIG.format(workers=workers, url=sim_url, prices=price_list.as_toml(), more=more))
         os.environ["MOORING_SIM_URL"] = sim_url
         stack.callback(os.environ.pop, "MOORING_SIM_URL", None)
         settings = config.load(path)
@@ -77,27 +77,8 @@ def house(*, workers: int = 2, app_path: Path | None = None, more: str = "", fol
             settings, home, log=lambda line: None, app_path=app_path, config_path=path, cwd=place
         )
         stack.callback(running.stop)
-        stop = tend(running)
-        stack.callback(stop)
+        stack.enter_context(running.supervisor.tended())
         yield House(home, sim_url, settings, path, running)
-
-
-def tend(running: up.Up) -> "Any":
-    """Restarts what dies, in a thread, as `mooring up` does; answers the function that ends it."""
-    stopping = threading.Event()
-
-    def work() -> None:
-        while not stopping.wait(0.02):
-            running.supervisor.tend()
-
-    thread = threading.Thread(target=work, name="supervisor", daemon=True)
-    thread.start()
-
-    def stop() -> None:
-        stopping.set()
-        thread.join()
-
-    return stop
 
 
 @contextlib.contextmanager
@@ -119,25 +100,6 @@ def double(*arguments: str) -> Iterator[str]:
         process.terminate()
         process.wait(10)
         process.stdout.close()
-
-
-def prices_section(sim_url: str) -> str:
-    """The double's own price list as a section of mooring.toml: prices by model, in dollars per million tokens."""
-    lines = []
-    for model, price in get_json(f"{sim_url}/prices")["models"].items():
-        lines.append(f'[gateway.providers.sim.prices."{model}"]')
-        for name, key in (
-            ("input_usd", "input_picos"),
-            ("output_usd", "output_picos"),
-            ("cached_input_usd", "cached_input_picos"),
-            ("reasoning_usd", "reasoning_picos"),
-        ):
-            if price.get(key) is not None:
-                lines.append(f'{name} = "{price[key] // 10**6}.{price[key] % 10**6:06d}"')
-        if price.get("request_nanos"):
-            lines.append(f'request_usd = "{price["request_nanos"] // 10**9}.{price["request_nanos"] % 10**9:09d}"')
-        lines.append('source = "the double"\n')
-    return "\n".join(lines)
 
 
 def get_json(url: str) -> Any:

@@ -50,11 +50,6 @@ class JournalView:
     def runs(self) -> list[RunRecord]:
         return self.wait(self.rooms.journal.list_runs(PROJECT, limit=100_000))
 
-    def owner(self, run: str) -> str | None:
-        """The process that works on the run, as its lock file names it."""
-        record = self.wait(self.rooms.journal.get_run(PROJECT, ids.read("run", run)))
-        return ids.show("proc", record.owner_process_id) if record.owner_process_id else None
-
     def completed_attempts(self) -> set[str]:
         """Ids of all attempts whose result is in the journal, as they were sent upstream."""
 

@@ -1,0 +1,33 @@
+"""`demo`: the tour."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("demo")
+@click.option("--once", is_flag=True, help="End after the tour; exit 1 if a step did not hold.")
+@click.option("--docs", type=click.Path(exists=True, path_type=Path), default=None, help="Your folder instead of the sample.")
+def demo_command(once: bool, docs: Path | None) -> None:
+    """Start everything, tell what really happens, keep serving."""
+    from mooring.cli.up import prepare_process
+    from mooring.demo import demo
+    from mooring.demo.tour import Tour
+    from mooring.storage import Home
+
+    prepare_process()
+    running = demo.start(Home.locate(), log=lambda line: click.echo(line, err=True))
+    try:
+        with running.up.supervisor.tended():
+            Tour(running, click.echo, docs=docs.resolve() if docs else None).walk()
+        if once:
+            return
+        key = demo.client_key(running)
+        click.echo("It keeps serving; Ctrl-C ends it. Try:")
+        click.echo(
+            f"  curl -s {running.up.endpoint.url}/v1/chat/completions -H 'Authorization: Bearer {key}' \\\n"
+            """    -d '{"model": "sim/echo", "messages": [{"role": "user", "content": "Hello"}]}'"""
+        )
+        running.up.supervisor.run()
+    finally:
+        running.up.stop()
