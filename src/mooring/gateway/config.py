@@ -46,35 +46,44 @@ class Section(BaseModel):
 class PriceConfig(Section):
     """Prices of one model, in dollars per million tokens, as decimal text. They win over every other source."""
 
-    input_usd: str = Field("0", pattern=r"^\d+(\.\d+)?$", description="Per million input tokens.")
-    output_usd: str = Field("0", pattern=r"^\d+(\.\d+)?$", description="Per million output tokens.")
-    cached_input_usd: str | None = Field(None, pattern=r"^\d+(\.\d+)?$", description="Per million cached input tokens.")
-    cache_write_usd: str | None = Field(
-        None, pattern=r"^\d+(\.\d+)?$", description="Per million tokens written to a cache."
+    input_usd: str = Field(default="0", pattern=r"^\d+(\.\d+)?$", description="Per million input tokens.")
+    output_usd: str = Field(default="0", pattern=r"^\d+(\.\d+)?$", description="Per million output tokens.")
+    cached_input_usd: str | None = Field(
+        default=None, pattern=r"^\d+(\.\d+)?$", description="Per million cached input tokens."
     )
-    reasoning_usd: str | None = Field(None, pattern=r"^\d+(\.\d+)?$", description="Per million reasoning tokens.")
-    request_usd: str = Field("0", pattern=r"^\d+(\.\d+)?$", description="Per request.")
-    source: str = Field("mooring.toml", description="Where the figures come from; every attempt stores it.")
+    cache_write_usd: str | None = Field(
+        default=None, pattern=r"^\d+(\.\d+)?$", description="Per million tokens written to a cache."
+    )
+    reasoning_usd: str | None = Field(
+        default=None, pattern=r"^\d+(\.\d+)?$", description="Per million reasoning tokens."
+    )
+    request_usd: str = Field(default="0", pattern=r"^\d+(\.\d+)?$", description="Per request.")
+    source: str = Field(default="mooring.toml", description="Where the figures come from; every attempt stores it.")
 
 
 class ProviderConfig(Section):
     """One vendor account."""
 
-    type: str = Field("openai_compatible", description="The vendor: openai, openai_compatible, sim or local.")
-    base_url: str | None = Field(None, description="Where its API begins, such as http://127.0.0.1:8000/v1.")
-    api_key: SecretRef | None = Field(None, description="`env:NAME` or `file:PATH`.")
-    models: tuple[str, ...] = Field((), description="Upstream models served as `provider/model`; empty: any name.")
-    prices: dict[str, PriceConfig] = Field({}, description="Prices by upstream model; `*` for all others.")
+    type: str = Field(default="openai_compatible", description="The vendor: openai, openai_compatible, sim or local.")
+    base_url: str | None = Field(default=None, description="Where its API begins, such as http://127.0.0.1:8000/v1.")
+    api_key: SecretRef | None = Field(default=None, description="`env:NAME` or `file:PATH`.")
+    models: tuple[str, ...] = Field(
+        default=(), description="Upstream models served as `provider/model`; empty: any name."
+    )
+    prices: dict[str, PriceConfig] = Field(default={}, description="Prices by upstream model; `*` for all others.")
     attempt_header: bool = Field(
-        False, description="Send the attempt's id as x-mooring-attempt, so that the provider's export can name it."
+        default=False,
+        description="Send the attempt's id as x-mooring-attempt, so that the provider's export can name it.",
     )
     max_output_tokens: int = Field(
-        131_072, gt=0, description="The most that a model of this provider can write, where the call has no cap."
+        default=131_072,
+        gt=0,
+        description="The most that a model of this provider can write, where the call has no cap.",
     )
-    connect_seconds: float = Field(10.0, gt=0, description="Deadline for connecting.")
-    first_byte_seconds: float = Field(120.0, gt=0, description="Deadline for the head of the answer.")
-    idle_seconds: float = Field(60.0, gt=0, description="Longest silence inside an answer.")
-    total_seconds: float = Field(600.0, gt=0, description="Longest attempt.")
+    connect_seconds: float = Field(default=10.0, gt=0, description="Deadline for connecting.")
+    first_byte_seconds: float = Field(default=120.0, gt=0, description="Deadline for the head of the answer.")
+    idle_seconds: float = Field(default=60.0, gt=0, description="Longest silence inside an answer.")
+    total_seconds: float = Field(default=600.0, gt=0, description="Longest attempt.")
 
 
 class ModelConfig(Section):
@@ -82,35 +91,41 @@ class ModelConfig(Section):
 
     targets: tuple[str, ...] = Field(min_length=1, description="`provider/model`, first choice first.")
     output_cap_tokens: int | None = Field(
-        None, gt=0, description="Put in where a call has no cap of its own and a budget applies."
+        default=None, gt=0, description="Put in where a call has no cap of its own and a budget applies."
     )
 
 
 class LimitsConfig(Section):
     """Per API key, in this process."""
 
-    requests_per_minute: int | None = Field(None, gt=0, description="Requests that one key may start in a minute.")
-    concurrent_requests: int | None = Field(None, gt=0, description="Requests that one key may have running.")
+    requests_per_minute: int | None = Field(
+        default=None, gt=0, description="Requests that one key may start in a minute."
+    )
+    concurrent_requests: int | None = Field(default=None, gt=0, description="Requests that one key may have running.")
 
 
 class GatewayConfig(Section):
     """The whole section."""
 
-    providers: dict[str, ProviderConfig] = Field({}, description="Vendor accounts by name.")
-    models: dict[str, ModelConfig] = Field({}, description="Names beside `provider/model`, with their targets.")
-    limits: LimitsConfig = Field(LimitsConfig(), description="Rate limits.")
+    providers: dict[str, ProviderConfig] = Field(default={}, description="Vendor accounts by name.")
+    models: dict[str, ModelConfig] = Field(default={}, description="Names beside `provider/model`, with their targets.")
+    limits: LimitsConfig = Field(default=LimitsConfig(), description="Rate limits.")
     unknown_price: Literal["refuse", "flag"] = Field(
-        "refuse",
+        default="refuse",
         description="A model without a known price: refuse the call, or answer it and keep its cost as unknown.",
     )
     output_cap_tokens: int = Field(
-        4096, gt=0, description="Put in where a call has no cap, a budget applies and its model names none."
+        default=4096, gt=0, description="Put in where a call has no cap, a budget applies and its model names none."
     )
-    answer_limit_bytes: int = Field(64 * 1024 * 1024, gt=0, description="Largest answer of a provider.")
-    retry_wait_seconds: float = Field(0.25, ge=0, description="Mean wait before the one retry, without Retry-After.")
-    retry_wait_limit_seconds: float = Field(20.0, ge=0, description="Longest Retry-After that is waited for.")
-    key_lifetime_seconds: int = Field(86_400, gt=0, description="How long an idempotency key answers.")
-    allowed_networks: tuple[str, ...] = Field((), description="Private networks that providers may live in, as CIDR.")
+    answer_limit_bytes: int = Field(default=64 * 1024 * 1024, gt=0, description="Largest answer of a provider.")
+    retry_wait_seconds: float = Field(
+        default=0.25, ge=0, description="Mean wait before the one retry, without Retry-After."
+    )
+    retry_wait_limit_seconds: float = Field(default=20.0, ge=0, description="Longest Retry-After that is waited for.")
+    key_lifetime_seconds: int = Field(default=86_400, gt=0, description="How long an idempotency key answers.")
+    allowed_networks: tuple[str, ...] = Field(
+        default=(), description="Private networks that providers may live in, as CIDR."
+    )
 
     @model_validator(mode="after")
     def _targets_exist(self) -> "GatewayConfig":

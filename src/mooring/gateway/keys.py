@@ -1,7 +1,7 @@
 """API keys: an id, a 256-bit secret and a checksum; stored as an HMAC, shown once, scoped, expiring, revocable.
 
-`mr_` + 26 characters of id + `_` + 52 of secret + 6 of checksum, so that a scanner recognises a leaked one and a typo is
-refused without a look into the database.
+`mr_` + 26 characters of id + `_` + 52 of secret + 6 of checksum, so that a scanner recognises a leaked one and a typo
+is refused without a look into the database.
 """
 
 import hmac
@@ -32,6 +32,9 @@ class Secrets(Protocol):
 
     @property
     def current(self) -> bytes: ...
+    @property
+    def version(self) -> int: ...
+    def get(self, version: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ class Keys:
             project_id=project_id,
             name=name,
             verifier=self._verifier(key),
-            secret_version=getattr(self._secrets, "version", 0),
+            secret_version=self._secrets.version,
             scopes=tuple(scopes),
             created_at_us=now,
             expires_at_us=None if lifetime_seconds is None else now + lifetime_seconds * 1_000_000,
@@ -186,9 +189,7 @@ class Keys:
 
     def _verifier_of(self, row: KeyRow, key: str) -> bytes:
         """By the version of the secret that the key was made with, while the home keeps it."""
-        versions = getattr(self._secrets, "versions", None)
-        secret = versions.get(row.secret_version) if isinstance(versions, dict) else None
-        return hmac.digest(secret, key.encode(), "sha256") if secret else self._verifier(key)
+        return hmac.digest(self._secrets.get(row.secret_version), key.encode(), "sha256")
 
 
 def _text(data: bytes, length: int) -> str:

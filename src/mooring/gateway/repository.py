@@ -19,13 +19,21 @@ class KeyRow(msgspec.Struct, frozen=True):
     revoked_at_us: int | None
 
 
-_COLUMNS = "id, project_id, name, verifier, secret_version, scopes, created_at_us, expires_at_us, revoked_at_us"
 # Adds a key.
-INSERT_KEY = f"INSERT INTO api_keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_KEY = (
+    "INSERT INTO api_keys (id, project_id, name, verifier, secret_version, scopes, created_at_us, expires_at_us,"
+    " revoked_at_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 # The key of an id, whatever its project: who presents it is not known yet.
-FIND_KEY = f"SELECT {_COLUMNS} FROM api_keys WHERE id = ?"
+FIND_KEY = (
+    "SELECT id, project_id, name, verifier, secret_version, scopes, created_at_us, expires_at_us, revoked_at_us"
+    " FROM api_keys WHERE id = ?"
+)
 # A project's keys, newest first.
-LIST_KEYS = f"SELECT {_COLUMNS} FROM api_keys WHERE project_id = ? ORDER BY id DESC"
+LIST_KEYS = (
+    "SELECT id, project_id, name, verifier, secret_version, scopes, created_at_us, expires_at_us, revoked_at_us"
+    " FROM api_keys WHERE project_id = ? ORDER BY id DESC"
+)
 # Revokes a key once; the first moment stays.
 REVOKE_KEY = "UPDATE api_keys SET revoked_at_us = ? WHERE project_id = ? AND id = ? AND revoked_at_us IS NULL"
 # Whether any key exists at all: what binding beyond loopback asks.

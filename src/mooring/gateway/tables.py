@@ -4,7 +4,7 @@ from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, Text
 
 from mooring.storage.schema import metadata
 
-# `verifier` is an HMAC of the whole key under version `secret_version` of the home's secret; the key itself is never kept.
+# `verifier` is an HMAC of the whole key under version `secret_version` of the home's secret; the key is never kept.
 api_keys = Table(
     "api_keys",
     metadata,

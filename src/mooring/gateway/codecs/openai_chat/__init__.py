@@ -27,6 +27,9 @@ class Codec:
     def decode_request(self, body: bytes) -> WireRequest:
         return request.decode_request(body)
 
+    def elements(self, fields: Fields) -> tuple[bytes, ...]:
+        return request.elements(fields)
+
     def encode_request(self, request_: ChatRequest) -> Fields:
         return request.encode_request(request_)
 
@@ -60,14 +63,14 @@ class Codec:
     def decode_error(self, status: int, headers: ReadsHeaders, body: bytes) -> Failure:
         return errors.decode_error(status, headers, body)
 
-    def encode_error(self, error: MooringError, *, code: str | None = None) -> bytes:
-        return errors.encode_error(error, code=code)
+    def encode_error(self, error: MooringError, *, message: str | None = None, code: str | None = None) -> bytes:
+        return errors.encode_error(error, message=message, code=code)
 
     def encode_event(self, data: bytes) -> bytes:
         return events.sse(data)
 
-    def encode_stream_error(self, error: MooringError, *, code: str | None = None) -> bytes:
-        return events.sse(errors.encode_error(error, code=code))
+    def encode_stream_error(self, error: MooringError, *, message: str | None = None, code: str | None = None) -> bytes:
+        return events.sse(errors.encode_error(error, message=message, code=code))
 
     def encode_comment(self, text: str) -> bytes:
         return f": {text}\n\n".encode()

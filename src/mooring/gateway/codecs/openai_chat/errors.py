@@ -98,7 +98,7 @@ def _kind(status: int, words: str) -> FailureKind:
 
 
 def retry_after(headers: ReadsHeaders) -> float | None:
-    """Seconds until the upstream wants to be asked again: `retry-after-ms`, or `retry-after` in seconds or as a date."""
+    """Seconds until it may be asked again: `retry-after-ms`, or `retry-after` in seconds or as a date."""
     milliseconds = headers.get("retry-after-ms")
     value = headers.get("retry-after")
     try:
@@ -113,7 +113,9 @@ def retry_after(headers: ReadsHeaders) -> float | None:
         return None
 
 
-def encode_error(error: MooringError, *, code: str | None = None) -> bytes:
-    """Our error as an OpenAI client reads it."""
+def encode_error(error: MooringError, *, message: str | None = None, code: str | None = None) -> bytes:
+    """Our error as an OpenAI client reads it; `message` and `code` stand in for its own."""
     kind = "invalid_request_error" if 400 <= error.status < 500 else "server_error"
-    return _encode({"error": {"message": str(error), "type": kind, "param": error.param, "code": code or error.code}})
+    return _encode(
+        {"error": {"message": message or str(error), "type": kind, "param": error.param, "code": code or error.code}}
+    )

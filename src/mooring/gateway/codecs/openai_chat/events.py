@@ -22,7 +22,7 @@ from mooring.core.events import (
 
 from .errors import describe
 from .message import WireFunction, WireToolCall
-from .response import WireUsage, encode_usage, finish_of, usage_of
+from .response import WireUsage, encode_usage, finish_of, trusted_usage
 
 DONE = b"[DONE]"
 _NULL_USAGE = b',"usage":null}'
@@ -92,8 +92,9 @@ class Decoder:
                 self._delta(choice.index, choice.delta, events)
             if choice.finish_reason is not None:
                 events.append(ChoiceEnd(finish_of(choice.finish_reason), choice.index))
-        if chunk.usage is not None:
-            events.append(UsageReport(usage_of(chunk.usage)))
+        usage = trusted_usage(chunk.usage)
+        if usage is not None:
+            events.append(UsageReport(usage))
         return events
 
     def _delta(self, choice: int, delta: _Delta, events: list[Event]) -> None:

@@ -11,11 +11,6 @@ from .. import Fields, WireRequest
 from .message import WireMessage, message_of, patch_message, wire_message
 
 _Body = dict[str, msgspec.Raw]
-KNOWN = frozenset(
-    ("model", "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "max_tokens")
-    + ("max_completion_tokens", "temperature", "top_p", "stop", "seed", "n", "reasoning_effort", "stream")
-    + ("stream_options", "user", "metadata")
-)
 
 
 class _Function(msgspec.Struct):
@@ -77,6 +72,7 @@ class _Request(msgspec.Struct):
     metadata: dict[str, str] | None = None
 
 
+KNOWN = frozenset(_Request.__struct_fields__)
 _decode_fields = msgspec.json.Decoder(_Body).decode
 _decode_request = msgspec.json.Decoder(_Request).decode
 _decode_slices = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -94,14 +90,21 @@ def decode_request(body: bytes) -> WireRequest:
         wire = _decode_request(body)
         if not wire.messages:
             raise InvalidRequest("'messages' is empty; send at least one message.", param="messages")
-        elements = tuple(bytes(slice_) for slice_ in _decode_slices(fields["messages"]))
-        return WireRequest(request=_request_of(wire, fields), fields=dict(fields), elements=elements)
+        return WireRequest(request=_request_of(wire, fields), fields=dict(fields))
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         param = path.rstrip("`").lstrip(".") or None
         raise InvalidRequest(f"{message}{f' at {param}' if param else ''}.", param=param) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"The body is not valid JSON: {error}.") from error
+
+
+def elements(fields: Fields) -> tuple[bytes, ...]:
+    """Each message's JSON as it stands in the body."""
+    messages = fields["messages"]
+    if isinstance(messages, msgspec.Raw):
+        return tuple(map(bytes, _decode_slices(messages)))
+    return tuple(map(msgspec.json.encode, messages))
 
 
 def _request_of(wire: _Request, fields: _Body) -> ChatRequest:

@@ -89,6 +89,14 @@ def usage_of(wire: WireUsage) -> Usage:
     ).checked()
 
 
+def trusted_usage(wire: WireUsage | None) -> Usage | None:
+    """The usage, or None where there is none or its numbers contradict each other: then the cost is not known."""
+    try:
+        return None if wire is None else usage_of(wire)
+    except UpstreamMalformed:
+        return None
+
+
 def decode_response(body: bytes) -> ChatResponse:
     """The whole answer.
 
@@ -115,7 +123,7 @@ def decode_response(body: bytes) -> ChatResponse:
         id=wire.id or "",
         model=wire.model or "",
         choices=choices,
-        usage=usage_of(wire.usage) if wire.usage else None,
+        usage=trusted_usage(wire.usage),
         created_at=int(wire.created or 0),
     )
 

@@ -1,0 +1,150 @@
+"""What is being asked: an inbound request, decoded once, with its plan, its key and its run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from mooring.core import ids
+from mooring.core.errors import InvalidRequest, PermissionDenied
+from mooring.core.messages import ChatRequest
+from mooring.core.text import shorten
+from mooring.guardrails.check import GuardContext
+from mooring.journal.records import NewCall, RunRef
+
+from .codecs import Codec, Fields
+from .inbound import Inbound
+from .limits import Slot
+from .routing import Plan
+
+_encode = msgspec.json.encode
+MAX_KEY_CHARACTERS = 255
+RUN_KEYS = "run/"
+
+
+@dataclass(slots=True)
+class Asked:
+    """`request` and `fields` are as the caller sent them until the input guards have changed them."""
+
+    inbound: Inbound
+    codec: Codec
+    request: ChatRequest
+    fields: Fields
+    body: bytes
+    plan: Plan
+    context: GuardContext
+    key: str | None
+    run: RunRef | None
+    user: str | None
+    tags: tuple[str, ...]
+    slot: Slot = field(default_factory=lambda: Slot(None))
+
+    @property
+    def project_id(self) -> str:
+        return self.inbound.caller.project_id
+
+    def change(self, request: ChatRequest) -> None:
+        """The input guards have changed the request: what is sent and what is kept follow."""
+        self.codec.rewrite_request(self.fields, self.request, request)
+        self.request = request
+        self.body = _encode(self.fields)
+
+    def new_call(
+        self, call_id: bytes, release_id: bytes | None, binding: bytes | None, lifetime_seconds: int
+    ) -> NewCall:
+        """The call's row, with what the input guards have left of its body."""
+        inbound = self.inbound
+        trace_id, parent = _trace(inbound.header(b"traceparent"))
+        return NewCall(
+            id=call_id,
+            project_id=self.project_id,
+            kind="chat",
+            name=self.request.model,
+            trace_id=trace_id or call_id,
+            parent_span_id=parent,
+            request_body=self.body,
+            request_elements=self.codec.elements(self.fields) if self.run else (),
+            api_key_id=inbound.caller.api_key_id,
+            key=self.key,
+            binding=binding,
+            key_lifetime_seconds=lifetime_seconds,
+            run=self.run,
+            user=self.user,
+            session=inbound.header(b"x-mooring-session"),
+            tags=self.tags,
+            release_id=release_id,
+            is_stream=self.request.is_stream,
+        )
+
+
+def read(inbound: Inbound, codec: Codec, plan_of: Callable[[str], Plan]) -> Asked:
+    """Everything that the request says, before anything is done about it.
+
+    Raises:
+        InvalidRequest: a body, key or run header that cannot be understood.
+        NotFound: an unknown model.
+        PermissionDenied: run headers from someone who is not a process of this home.
+    """
+    wire = codec.decode_request(inbound.body)
+    request = wire.request
+    run = _run(inbound)
+    user = inbound.header(b"x-mooring-user") or request.user
+    tags = inbound.header(b"x-mooring-tags")
+    return Asked(
+        inbound=inbound,
+        codec=codec,
+        request=request,
+        fields=wire.fields,
+        body=inbound.body,
+        plan=plan_of(request.model),
+        context=GuardContext(project_id=inbound.caller.project_id, route=inbound.path, user=user),
+        key=_key(inbound, run),
+        run=run,
+        user=user,
+        tags=tuple(tag.strip() for tag in tags.split(",") if tag.strip()) if tags else (),
+    )
+
+
+def _key(inbound: Inbound, run: RunRef | None) -> str | None:
+    key = inbound.header(b"idempotency-key")
+    if key is None:
+        return None if run is None else f"{RUN_KEYS}{ids.show('run', run.run_id)}/{run.step}"
+    if not key or len(key) > MAX_KEY_CHARACTERS or not key.isprintable():
+        raise InvalidRequest(
+            f"The idempotency key '{shorten(key, 40)}' is not usable.",
+            hint=f"Send 1 to {MAX_KEY_CHARACTERS} printable characters.",
+            param="idempotency-key",
+        )
+    if key.startswith(RUN_KEYS) and not inbound.caller.is_service:
+        raise PermissionDenied(f"Keys that begin with '{RUN_KEYS}' belong to runs.", hint="Choose another key.")
+    return key
+
+
+def _run(inbound: Inbound) -> RunRef | None:
+    run = inbound.header(b"x-mooring-run")
+    if run is None:
+        return None
+    if not inbound.caller.is_service:
+        raise PermissionDenied(
+            "Only this server's own workers may speak for a run.", hint="Leave the x-mooring-run header out."
+        )
+    step, epoch = inbound.header(b"x-mooring-step"), inbound.header(b"x-mooring-epoch")
+    if not step or epoch is None or not epoch.isdigit():
+        raise InvalidRequest(
+            "x-mooring-run needs x-mooring-step and a numeric x-mooring-epoch.",
+            hint="Send all three.",
+            param="x-mooring-run",
+        )
+    return RunRef(run_id=ids.read("run", run), epoch=int(epoch), step=step)
+
+
+def _trace(traceparent: str | None) -> tuple[bytes | None, bytes | None]:
+    """Trace and parent span of a W3C traceparent; nothing of one that is malformed, as the standard asks."""
+    parts = traceparent.split("-") if traceparent else []
+    if len(parts) < 4 or len(parts[1]) != 32 or len(parts[2]) != 16:
+        return None, None
+    try:
+        trace, span = bytes.fromhex(parts[1]), bytes.fromhex(parts[2])
+    except ValueError:
+        return None, None
+    return (trace, span) if any(trace) and any(span) else (None, None)

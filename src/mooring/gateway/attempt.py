@@ -1,0 +1,316 @@
+"""One attempt: intent, send, decode beside the bytes, guard the answer, result, whatever happens.
+
+Entering reserves and writes the intent; leaving writes the result. An error that a next attempt may mend is swallowed
+on the way out, with `next` saying what follows; the last one closes the call.
+"""
+
+import asyncio
+import contextlib
+from types import TracebackType
+from typing import Literal, Self
+
+import msgspec
+
+from mooring.core.errors import (
+    Blocked,
+    BudgetExceeded,
+    MooringError,
+    RateLimited,
+    StorageError,
+    TooLarge,
+    Unavailable,
+    UpstreamError,
+    UpstreamRejected,
+)
+from mooring.core.money import Price
+from mooring.core.text import digest, shorten
+from mooring.core.usage import Usage
+from mooring.journal.records import AttemptIntent, AttemptResult, CallAnswer
+from mooring.net.request import Request
+from mooring.net.response import Response, Traffic
+
+from . import size
+from .call import Call
+from .codecs import Failure
+from .prices import PriceSheet
+from .routing import Step, Tries, disposition, unpriced
+
+ERROR_BODY_BYTES = 64 * 1024
+# A proxy's own words about a provider that may have worked, and charged, all the same.
+_MAY_BILL = frozenset({502, 504, 524})
+_FINAL = frozenset({"invalid", "context_length", "no_such_model"})
+Outcome = Literal["completed", "failed", "blocked", "uncertain"]
+_encode = msgspec.json.encode
+
+
+class Attempt:
+    """One send to one target."""
+
+    def __init__(self, call: Call, step: Step, tries: Tries) -> None:
+        self.call = call
+        self.step = step
+        self.next: Step | None = None
+        self.usage: Usage | None = None
+        self.is_settled = False
+        self._tries = tries
+        self._rooms = call.rooms
+        self._vendor = step.target.vendor
+        self._id = call.rooms.new_id()
+        self._traffic = Traffic()
+        self._failure: Failure | None = None
+        self._status: int | None = None
+        self._request_id: str | None = None
+        self._sent_at_us: int | None = None
+        self._first_byte_at_us: int | None = None
+        self._is_accounted = False
+        self._sheet: PriceSheet | None = None
+        self._most_nanos = 0
+        self._body = b""
+
+    async def __aenter__(self) -> Self:
+        """Reserve and write the intent, in one transaction, with the call's row if it is the first.
+
+        Raises:
+            BudgetExceeded, UnknownPrice, LeaseLost, KeyTaken: nothing was sent.
+        """
+        call = self.call
+        intent = await self._intent()
+        begin = self._rooms.spawn(self._rooms.journal.begin_attempt(intent, call=None if call.is_open else call.row))
+        try:
+            await asyncio.shield(begin)
+        except asyncio.CancelledError:
+            self._rooms.spawn(self._unsent(begin))
+            raise
+        call.is_open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is None or self.is_settled:
+            return False
+        if not isinstance(error, MooringError):  # cancelled, or a mistake of ours: the money is accounted for first
+            await self._rooms.keep(self.abandon("cancelled", self.call.refusal(Unavailable("The call was cancelled."))))
+            return False
+        if isinstance(error, Blocked):
+            await self.finish("blocked", error=error, answer=self.call.refusal(error))
+            return False
+        if isinstance(error, StorageError):
+            with contextlib.suppress(StorageError):
+                await self.finish("failed", error=error, answer=self.call.refusal(error))
+            return False
+        self.call.failed(str(self.step.target), error)
+        retry_after = self._failure.retry_after_seconds if self._failure else None
+        self.next = self._tries.after(disposition(error, self._failure), retry_after)
+        final = None if self.next else self.call.refusal(self.call.final_error())
+        await self.finish("failed", error=error, answer=final)
+        return True
+
+    # What leads to bytes -----------------------------------------------------
+
+    async def answer(self) -> bytes:
+        """The whole answer as the caller will get it, its result committed."""
+        response = await self._send()
+        codec, call = self._vendor.codec, self.call
+        body = await response.read(self._rooms.config.answer_limit_bytes)
+        if codec.is_error(body):
+            raise self._explained(codec.decode_error(response.status, response.headers, body))
+        answer = codec.decode_response(body)
+        self.usage = answer.usage
+        checked = await self._rooms.guardrails.check_output(answer, call.asked.context)
+        call.verdicts.extend(checked.verdicts)
+        if codec.name != call.asked.codec.name:
+            body = call.asked.codec.encode_response(checked.value)
+        elif checked.is_changed:
+            body = codec.rewrite_response(body, checked.value)
+        await self.finish("completed", answer=CallAnswer(state="completed", body=body, attributes=call.attributes()))
+        return body
+
+    async def stream(self) -> Response:
+        """The response, once its head says that it is a stream."""
+        response = await self._send()
+        kind = (response.headers.get("content-type") or "").lower()
+        if "json" in kind or "html" in kind:
+            body = await response.read(ERROR_BODY_BYTES)
+            raise self._explained(self._vendor.codec.decode_error(response.status, response.headers, body))
+        return response
+
+    async def _send(self) -> Response:
+        """The response, once its head says that it is an answer."""
+        rooms, vendor, target = self._rooms, self._vendor, self.step.target
+        url = vendor.endpoint(target.model, is_stream=self.call.asked.request.is_stream)
+        request = Request("POST", url, vendor.headers(self._id), self._body)
+        self._sent_at_us = rooms.clock.now_us()
+        try:
+            response = await rooms.http.send(request, deadlines=vendor.deadlines, traffic=self._traffic)
+        except UpstreamError as error:
+            if not error.is_billable:
+                self._sent_at_us = None  # it was never written to a socket
+            raise
+        self._first_byte_at_us = rooms.clock.now_us()
+        self._status = response.status
+        self._request_id = vendor.request_id(response.headers)
+        if response.status != 200:
+            body = b""
+            with contextlib.suppress(UpstreamError, TooLarge):
+                body = await response.read(ERROR_BODY_BYTES)
+            raise self._explained(vendor.codec.decode_error(response.status, response.headers, body))
+        return response
+
+    def _explained(self, failure: Failure) -> MooringError:
+        """A provider's failure as an error of ours; where it is the last word, its code stays."""
+        self._failure = failure
+        where, said = self.step.target, shorten(failure.message, 1000)
+        self.call.wire_code = None
+        if failure.kind in _FINAL:
+            self.call.wire_code = "context_length_exceeded" if failure.kind == "context_length" else failure.code
+            return UpstreamRejected(said, upstream_status=self._status, param=failure.param)
+        if failure.kind == "rate_limited":
+            return RateLimited(
+                f"{where} is busy: {said}", retry_after_seconds=failure.retry_after_seconds, hint="Come back later."
+            )
+        why = {"out_of_money": "has no credit left", "not_authorised": "refused this server's API key"}
+        return UpstreamError(
+            f"{where} {why.get(failure.kind, f'answered {self._status}')}: {said}", upstream_status=self._status
+        )
+
+    # Money ------------------------------------------------------------------
+
+    async def _intent(self) -> AttemptIntent:
+        """The body to send, the most that it can cost, and the budgets that must bear it."""
+        call, rooms, vendor, target = self.call, self._rooms, self._vendor, self.step.target
+        asked = call.asked
+        budgets = await self._budgets()
+        is_capped = bool(budgets) or (asked.run is not None)
+        cap = asked.request.max_output_tokens
+        cap_field = vendor.cap_field if cap is None and is_capped else None
+        if cap_field is not None:
+            cap = asked.plan.output_cap_tokens
+        same = vendor.codec.name == asked.codec.name
+        fields = dict(asked.fields) if same else vendor.codec.encode_request(asked.request)
+        vendor.codec.prepare(
+            fields, model=target.model, is_stream=asked.request.is_stream, cap_field=cap_field, cap_tokens=cap or 0
+        )
+        vendor.patch(fields)
+        self._body = _encode(fields)
+        bound = size.bound(asked.request, len(self._body), vendor, cap_tokens=cap)
+        if budgets and bound.unbounded:
+            raise BudgetExceeded(
+                f"A budget applies, and {bound.unbounded}.", hint="Leave it out, or call without a budget."
+            )
+        self._sheet = rooms.prices.find(vendor, target.model, rooms.clock.now_us())
+        if self._sheet is None and (budgets or rooms.config.unknown_price == "refuse"):
+            raise unpriced(target)
+        price = Price(source="unknown")
+        if self._sheet is not None:
+            price = self._sheet.at(bound.input_tokens)
+            self._most_nanos = self._sheet.most_nanos(bound.input_tokens, bound.output_tokens)
+        call.number += 1
+        return AttemptIntent(
+            id=self._id,
+            call_id=call.row.id,
+            project_id=asked.project_id,
+            number=call.number,
+            target=str(target),
+            request_hash=digest(self._body),
+            held_nanos=self._most_nanos,
+            budget_ids=budgets,
+            price=price,
+            reason=self.step.reason,
+            run=asked.run,
+        )
+
+    async def _budgets(self) -> tuple[bytes, ...]:
+        row = self.call.row
+        return await self._rooms.journal.budget_ids(
+            row.project_id,
+            key=row.api_key_id.hex() if row.api_key_id else None,
+            user=row.user,
+            model=row.name,
+            tags=row.tags,
+            run=row.run.run_id.hex() if row.run else None,
+        )
+
+    def _cost_nanos(self) -> int | None:
+        """What it cost; None where nobody can know yet, and the maximum stays held."""
+        if self.usage is not None:
+            return None if self._sheet is None else self._sheet.cost_nanos(self.usage)
+        if self._sent_at_us is None:
+            return 0
+        is_refusal = self._status is not None and self._status != 200 and self._status not in _MAY_BILL
+        return 0 if is_refusal or (self._sheet is not None and self._most_nanos == 0) else None
+
+    async def finish(
+        self, outcome: Outcome, *, error: MooringError | None = None, answer: CallAnswer | None = None
+    ) -> None:
+        """Write the result and settle it; with `answer`, close the call in the same transaction."""
+        cost = self.account()
+        result = AttemptResult(
+            attempt_id=self._id,
+            outcome=outcome,
+            cost_nanos=cost,
+            usage=self.usage,
+            provider_request_id=self._request_id,
+            upstream_status=self._status,
+            error_code=error.code if error else None,
+            error_message=self._rooms.guardrails.redactor(shorten(error.message, 500)) if error else None,
+            bytes_up=self._traffic.up,
+            bytes_down=self._traffic.down,
+            sent_at_us=self._sent_at_us,
+            first_byte_at_us=self._first_byte_at_us,
+        )
+        try:
+            await self._rooms.journal.finish_attempt(result, answer)
+        except asyncio.CancelledError:  # a second result is ignored, so the same one may be written again
+            self._rooms.spawn(self._rooms.journal.finish_attempt(result, answer))
+            self.is_settled = True
+            raise
+        self.is_settled = True
+
+    def account(self) -> int | None:
+        """What it cost, added to the call's sum once: a stream tells its cost before its result is written."""
+        cost = self._cost_nanos()
+        if not self._is_accounted:
+            self._is_accounted = True
+            self.call.add_cost(cost)
+        return cost
+
+    async def abandon(self, code: str, answer: CallAnswer) -> None:
+        """Nobody waits for it any more: settle what was metered, hold what was not."""
+        if not self.is_settled:
+            await self.finish("failed", error=_HungUpError(f"The call ended early: {code}."), answer=answer)
+
+    async def _unsent(self, begin: "asyncio.Task[None]") -> None:
+        """Cancelled while the intent was being written: if it was, it cost nothing."""
+        with contextlib.suppress(MooringError):
+            await begin
+            await self.abandon("cancelled", self.call.refusal(Unavailable("The call was cancelled.")))
+
+
+class Attempts:
+    """One attempt after the other, with the waits between them, until one is not followed by a next."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._tries = call.rooms.router.tries(call.asked.plan)
+        self._last: Attempt | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Attempt:
+        step = self._tries.first() if self._last is None else self._last.next
+        if step is None:
+            raise StopAsyncIteration
+        if step.wait_seconds:
+            await asyncio.sleep(step.wait_seconds)
+        self._call.targets.add(str(step.target))
+        self._last = Attempt(self._call, step, self._tries)
+        return self._last
+
+
+class _HungUpError(MooringError):
+    """Whoever asked is not there any more."""
+
+    status = 499
+    code = "client_closed_request"

@@ -1,0 +1,176 @@
+"""The straight line of a chat completion. Read it first; every step is a file of the same room.
+
+authenticate (server) → size and decode → limit → key → guard input → per attempt {reserve + intent → send, decode
+beside the bytes, guard output → result + settle} → terminal event.
+"""
+
+import asyncio
+from typing import Any
+
+from mooring.core.clock import Clock
+from mooring.core.errors import Blocked, MooringError, RateLimited
+from mooring.core.ids import NewId
+from mooring.guardrails.guardrails import Guardrails
+from mooring.journal.journal import Journal
+from mooring.journal.records import NewCall
+from mooring.net.http import HttpClient
+
+from . import asked as reading
+from .asked import Asked
+from .attempt import Attempts
+from .call import Call
+from .codecs import Codec
+from .codecs import registry as codecs
+from .config import GatewayConfig
+from .hangup import HangUp
+from .inbound import Inbound, Outbound
+from .keyed import Keyed
+from .keys import Caller, Secrets
+from .limits import Limits
+from .rooms import Rooms
+from .routing import Router
+from .streams import SSE, Relay
+
+
+class Gateway:
+    """The one door to every model. `release_id` is what every call names as the cause of its behaviour."""
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        *,
+        journal: Journal,
+        guardrails: Guardrails,
+        http: HttpClient,
+        clock: Clock,
+        new_id: NewId,
+        secrets: Secrets,
+        release_id: bytes | None = None,
+    ) -> None:
+        self.release_id = release_id
+        self._config = config
+        self._router = Router(config)
+        self._limits = Limits(config.limits, clock=clock)
+        self._rooms = Rooms(
+            config, journal=journal, guardrails=guardrails, http=http, router=self._router, clock=clock, new_id=new_id
+        )
+        self._keyed = Keyed(self._rooms, secrets, refuse=self._refused)
+        self._codecs: dict[str, Codec] = {"/v1/chat/completions": codecs.get("openai_chat")()}
+
+    async def chat(self, inbound: Inbound) -> Outbound:
+        """Answer one request, whatever happens, in the caller's wire."""
+        codec = self._codecs.get(inbound.path) or self._codecs["/v1/chat/completions"]
+        try:
+            asked = self._read(inbound, codec)
+        except MooringError as error:
+            return self._error(codec, error)
+        try:
+            if asked.key is not None:
+                return await self._keyed.once(asked, self._answer)
+            return await self._watched(asked)
+        except MooringError as error:
+            return self._refused(asked, error)
+
+    async def models(self, caller: Caller) -> list[dict[str, Any]]:
+        """The models that can be named from the configuration, in OpenAI's shape."""
+        return [{"id": name, "object": "model", "created": 0, "owned_by": "mooring"} for name in self._router.names()]
+
+    def set_base_url(self, provider: str, url: str) -> None:
+        """Where a provider that this program starts by itself has come up."""
+        self._router.set_base_url(provider, url)
+
+    async def aclose(self) -> None:
+        """Waits for calls that are drained and for results that are being written."""
+        await self._rooms.drain()
+
+    # The straight line ---------------------------------------------------------
+
+    def _read(self, inbound: Inbound, codec: Codec) -> Asked:
+        """Decode, plan, and take a place."""
+        asked = reading.read(inbound, codec, self._router.plan)
+        asked.slot = self._limits.take(inbound.caller)
+        return asked
+
+    async def _answer(self, asked: Asked, binding: bytes | None = None) -> Outbound:
+        """Guard the input, then the first target that answers."""
+        call = self._call(asked, binding)
+        try:
+            checked = await self._rooms.guardrails.check_input(asked.request, asked.context)
+        except Blocked as error:
+            await self._rooms.journal.record_call(call.row, call.refusal(error))
+            return self._failed(call, error)
+        call.verdicts.extend(checked.verdicts)
+        if checked.is_changed:
+            asked.change(checked.value)
+            call.row = self._row(call.row.id, asked, binding)
+        try:
+            return await (self._first_stream(call) if asked.request.is_stream else self._first_answer(call))
+        except MooringError as error:
+            if not call.is_open:
+                raise
+            await self._close(call, error)
+            return self._failed(call, error)
+
+    async def _first_answer(self, call: Call) -> Outbound:
+        """Try the planned targets in order; each attempt reserves on entry and settles on exit, whatever happens."""
+        async for attempt in Attempts(call):
+            async with attempt:
+                body = await attempt.answer()
+                return Outbound(200, body, headers=call.headers())
+        raise call.final_error()
+
+    async def _first_stream(self, call: Call) -> Outbound:
+        """The same up to the first event; then the relay ends the attempt."""
+        async for attempt in Attempts(call):
+            async with attempt:
+                relay = Relay(attempt, await attempt.stream())
+                await relay.open()
+                return Outbound(200, relay, SSE, call.headers()[:1])
+        raise call.final_error()
+
+    # Beside it -------------------------------------------------------------------
+
+    async def _watched(self, asked: Asked) -> Outbound:
+        """A call that only its caller waits for: it ends when the caller hangs up."""
+        hang_up = HangUp(asked)
+        is_stream = False
+        try:
+            outbound = await self._answer(asked)
+            is_stream = not isinstance(outbound.body, bytes)
+            return outbound
+        except asyncio.CancelledError:
+            if not hang_up.absorb():
+                raise
+            return Outbound(499, b"")
+        finally:
+            hang_up.stop()
+            if not is_stream:
+                asked.slot.release()
+
+    def _call(self, asked: Asked, binding: bytes | None) -> Call:
+        return Call(self._rooms, asked, self._row(self._rooms.new_id(), asked, binding))
+
+    def _row(self, call_id: bytes, asked: Asked, binding: bytes | None) -> NewCall:
+        return asked.new_call(call_id, self.release_id, binding, self._config.key_lifetime_seconds)
+
+    async def _close(self, call: Call, error: MooringError) -> None:
+        """A refusal between two attempts (a budget, a lost lease): the call that was opened gets its answer."""
+        await self._rooms.journal.close_call(call.row.id, call.refusal(error))
+
+    def _failed(self, call: Call, error: MooringError) -> Outbound:
+        outbound = self._error(call.asked.codec, error, code=call.wire_code)
+        outbound.headers.extend(call.headers())
+        return outbound
+
+    def _refused(self, asked: Asked, error: MooringError) -> Outbound:
+        return self._error(asked.codec, error)
+
+    def _error(self, codec: Codec, error: MooringError, *, code: str | None = None) -> Outbound:
+        """An error in the caller's wire, without secrets; the SDKs are told not to retry our 409s."""
+        message = self._rooms.guardrails.redactor(str(error))
+        headers: list[tuple[bytes, bytes]] = []
+        if error.status == 409:
+            headers.append((b"x-should-retry", b"false"))
+        if isinstance(error, RateLimited) and error.retry_after_seconds is not None:
+            headers.append((b"retry-after", b"%d" % max(1, -(-error.retry_after_seconds // 1))))
+        return Outbound(error.status, codec.encode_error(error, message=message, code=code), headers=headers)

@@ -1,0 +1,203 @@
+"""Calls with a key: answered once, joined while they run, drained whoever hangs up, and replayed from the journal.
+
+The key is bound to an HMAC of what was asked, so that it cannot answer anything else.
+"""
+
+import asyncio
+import contextlib
+import hmac
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+
+from mooring.core import ids
+from mooring.core.errors import CallUncertain, KeyReused, MooringError, UpstreamTimeout
+from mooring.journal.errors import KeyTaken
+from mooring.journal.records import CallRecord
+
+from .asked import Asked
+from .call import usd
+from .inbound import Inbound, Outbound
+from .keys import Secrets
+from .rooms import Rooms
+from .streams import SSE
+
+# Headers that change what a body means, on the wires that are known.
+VERSION_HEADERS = (b"openai-beta", b"openai-version", b"anthropic-version", b"anthropic-beta", b"api-version")
+KEEP_ALIVE_SECONDS = 10.0
+WAIT_LIMIT_SECONDS = 900.0  # longer than any attempt may take
+
+Work = Callable[[Asked, bytes], Awaitable[Outbound]]
+Refuse = Callable[[Asked, MooringError], Outbound]
+
+
+def binding_of(inbound: Inbound, secret: bytes) -> bytes:
+    """What the key stands for: route, path, query, version headers and the raw body, each with its length."""
+    digest = hmac.new(secret, digestmod="sha256")
+    versions = [inbound.headers.get(name, b"") for name in VERSION_HEADERS]
+    for part in (inbound.method.encode(), inbound.path.encode(), inbound.query, *versions, inbound.body):
+        digest.update(len(part).to_bytes(8))
+        digest.update(part)
+    return digest.digest()
+
+
+class Keyed:
+    """The calls with keys that run in this process, and the way to those that ran."""
+
+    def __init__(self, rooms: Rooms, secrets: Secrets, *, refuse: Refuse) -> None:
+        self._rooms = rooms
+        self._secrets = secrets
+        self._refuse = refuse
+        self._flights: dict[tuple[str, str], Flight] = {}
+
+    async def once(self, asked: Asked, work: Work) -> Outbound:
+        """The answer of the one call with this key: recorded, running, or begun now.
+
+        Raises:
+            KeyReused: the key stands for another request.
+        """
+        assert asked.key is not None
+        place = (asked.project_id, asked.key)
+        binding = binding_of(asked.inbound, self._secrets.current)
+        flight = self._flights.get(place)
+        if flight is None:
+            flight = self._flights[place] = Flight(binding)
+            self._rooms.spawn(self._fly(place, flight, asked, work))
+        else:
+            asked.slot.release()
+            if not hmac.compare_digest(flight.binding, binding):
+                raise KeyReused(
+                    "This idempotency key is in use for another request.", hint="Send the same request, or another key."
+                )
+        return await flight.answer()
+
+    async def _fly(self, place: tuple[str, str], flight: "Flight", asked: Asked, work: Work) -> None:
+        """Runs to its end whoever listens: the journal collects the answer."""
+        try:
+            try:
+                outbound = await self._recalled_or_new(asked, flight.binding, work)
+            except MooringError as error:
+                outbound = self._refuse(asked, error)
+            await flight.take(outbound)
+        except BaseException as error:
+            flight.fail(error)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            del self._flights[place]
+            asked.slot.release()
+
+    async def _recalled_or_new(self, asked: Asked, binding: bytes, work: Work) -> Outbound:
+        """What the journal holds for the key, a wait for whoever works on it elsewhere, or the work itself."""
+        until = self._rooms.clock.monotonic() + WAIT_LIMIT_SECONDS
+        while True:
+            record = await self._recall(asked, binding)
+            if record is None:
+                with contextlib.suppress(KeyTaken):  # by another process, just now: look again
+                    return await work(asked, binding)
+                continue
+            if record.state != "running":
+                return await self._recorded(record)
+            if asked.request.is_stream:
+                return Outbound(200, self._followed(record, asked, binding, work), SSE, _headers(record))
+            await self._wait(record, WAIT_LIMIT_SECONDS)
+            if self._rooms.clock.monotonic() > until:
+                raise UpstreamTimeout("The call with this key is still running elsewhere.", hint="Ask again later.")
+
+    async def _recall(self, asked: Asked, binding: bytes) -> CallRecord | None:
+        assert asked.key is not None
+        return await self._rooms.journal.find_key(asked.project_id, asked.key, binding)
+
+    async def _recorded(self, record: CallRecord) -> Outbound:
+        """The recorded answer, byte for byte, a stream as the stream it was."""
+        if record.state == "uncertain":
+            shown = ids.show("call", record.id)
+            raise CallUncertain(
+                f"Nobody can know what became of {shown}.", hint=f"Decide: mooring runs resolve {shown}."
+            )
+        body = await self._rooms.journal.get_body(record.project_id, record.id)
+        headers = [*_headers(record), (b"x-mooring-replayed", b"true")]
+        if not record.held_nanos:
+            headers.append((b"x-mooring-cost-usd", usd(record.settled_nanos)))
+        return Outbound(record.status or 200, body, record.content_type or "application/json", headers)
+
+    async def _followed(
+        self, record: CallRecord, asked: Asked, binding: bytes, work: Work
+    ) -> AsyncGenerator[bytes, None]:
+        """A stream of a call that runs in another process: keep-alives, then its recorded events."""
+        try:
+            while record.state == "running":
+                yield asked.codec.keep_alive
+                record = await self._wait(record, KEEP_ALIVE_SECONDS)
+            outbound = await self._recalled_or_new(asked, binding, work)
+        except MooringError as error:
+            yield asked.codec.encode_stream_error(error)
+            return
+        if isinstance(outbound.body, bytes):
+            is_stream = outbound.content_type.startswith("text/event-stream")
+            yield outbound.body if is_stream else asked.codec.encode_event(outbound.body)
+            return
+        async for data in outbound.body:
+            yield data
+
+    async def _wait(self, record: CallRecord, seconds: float) -> CallRecord:
+        return await self._rooms.journal.wait_call(record.project_id, record.id, timeout_seconds=seconds)
+
+
+class Flight:
+    """One call with a key, running here: its answer so far, for everyone who asks."""
+
+    def __init__(self, binding: bytes) -> None:
+        self.binding = binding
+        self._chunks: list[bytes] = []
+        self._is_over = False
+        self._error: BaseException | None = None
+        loop = asyncio.get_running_loop()
+        self._head: asyncio.Future[Outbound] = loop.create_future()
+        self._more: asyncio.Future[None] = loop.create_future()
+
+    async def answer(self) -> Outbound:
+        """The answer for one more caller, a stream from its first event."""
+        head = await asyncio.shield(self._head)
+        if isinstance(head.body, bytes):
+            return Outbound(head.status, head.body, head.content_type, list(head.headers))
+        return Outbound(head.status, self._read(), head.content_type, list(head.headers))
+
+    async def take(self, outbound: Outbound) -> None:
+        """The answer has begun: hand it out, a stream as it comes."""
+        if not self._head.done():
+            self._head.set_result(outbound)
+        if isinstance(outbound.body, bytes):
+            return
+        async for chunk in outbound.body:
+            self._chunks.append(chunk)
+            self._wake()
+        self._is_over = True
+        self._wake()
+
+    def fail(self, error: BaseException) -> None:
+        """Something of ours broke."""
+        self._error = error
+        if not self._head.done():
+            self._head.set_exception(error if isinstance(error, Exception) else MooringError("The call was stopped."))
+            self._head.exception()  # seen: there may be nobody left to ask
+        self._wake()
+
+    def _wake(self) -> None:
+        more, self._more = self._more, asyncio.get_running_loop().create_future()
+        if not more.done():
+            more.set_result(None)
+
+    async def _read(self) -> AsyncIterator[bytes]:
+        position = 0
+        while True:
+            while position < len(self._chunks):
+                position += 1
+                yield self._chunks[position - 1]
+            if self._error is not None:
+                raise self._error
+            if self._is_over:
+                return
+            await asyncio.shield(self._more)
+
+
+def _headers(record: CallRecord) -> list[tuple[bytes, bytes]]:
+    return [(b"x-mooring-call", ids.show("call", record.id).encode())]

@@ -1,0 +1,85 @@
+"""What a vendor account provides: where it lives, how it is addressed, and what differs from its wire.
+
+A provider file in `providers/` is a subclass named `Provider` that states only its differences, each with its reason.
+"""
+
+from typing import ClassVar, Protocol
+
+from mooring.core import ids
+from mooring.core.errors import ConfigError
+from mooring.core.registry import Registry
+from mooring.net.deadlines import Deadlines
+
+from .codecs import Codec, Fields, ReadsHeaders
+from .codecs import registry as codecs
+from .config import ProviderConfig, read_secret
+
+
+class Vendor:
+    """The base of every provider; instances are accounts."""
+
+    wire: ClassVar[str] = "openai_chat"
+    base_url: ClassVar[str | None] = None
+    api_key_env: ClassVar[str | None] = None
+    cap_field: ClassVar[str] = "max_completion_tokens"
+    price_provider: ClassVar[str | None] = None
+    is_free: ClassVar[bool] = False
+    # What a chat template adds to the text: a bound, not an estimate. OpenAI documents 3 to 5 per message.
+    message_overhead_tokens: ClassVar[int] = 16
+    tool_overhead_tokens: ClassVar[int] = 64
+    # An inline image may cost more tokens than it has bytes; None: its cost cannot be bounded.
+    media_tokens: ClassVar[int | None] = None
+
+    def __init__(self, name: str, config: ProviderConfig) -> None:
+        self.name = name
+        self.config = config
+        self.codec: Codec = codecs.get(self.wire)()
+        self.deadlines = Deadlines(
+            connect_seconds=config.connect_seconds,
+            first_byte_seconds=config.first_byte_seconds,
+            idle_seconds=config.idle_seconds,
+            total_seconds=config.total_seconds,
+        )
+        self._base = (config.base_url or self.base_url or "").rstrip("/")
+        if not self._base:
+            raise ConfigError(
+                f"Provider '{name}' has no base_url.",
+                hint=f'Set [gateway.providers.{name}] base_url = "http://host/v1".',
+            )
+        self._url = self._base + self.codec.path
+        self._headers = [(b"content-type", b"application/json"), *self.authorization()]
+
+    def authorization(self) -> list[tuple[bytes, bytes]]:
+        """The headers that carry the account's key.
+
+        Raises:
+            ConfigError: the vendor needs a key and none is configured.
+        """
+        reference = self.config.api_key or (f"env:{self.api_key_env}" if self.api_key_env else None)
+        return [] if reference is None else [(b"authorization", f"Bearer {read_secret(reference)}".encode())]
+
+    def endpoint(self, model: str, *, is_stream: bool) -> str:
+        """Where a chat completion of this model is asked for."""
+        return self._url
+
+    def headers(self, attempt_id: bytes) -> list[tuple[bytes, bytes]]:
+        """All headers of one attempt."""
+        if not self.config.attempt_header:
+            return self._headers
+        return [*self._headers, (b"x-mooring-attempt", ids.show("att", attempt_id).encode())]
+
+    def patch(self, fields: Fields) -> None:
+        """What differs on this vendor's wire; translated and passed-through bodies alike."""
+
+    def request_id(self, headers: ReadsHeaders) -> str | None:
+        """The vendor's own name for the request, by which its export can be reconciled."""
+        return headers.get("x-request-id")
+
+
+class MakesProvider(Protocol):
+    """A provider class, as the registry hands it out."""
+
+    def __call__(self, name: str, config: ProviderConfig, /) -> Vendor: ...
+
+
+registry: Registry[MakesProvider] = Registry("provider", "mooring.providers", "mooring.gateway.providers", "Provider")

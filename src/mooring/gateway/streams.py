@@ -1,0 +1,223 @@
+"""A stream on its way to the caller: bytes as they came, events decoded beside them, the guards in between.
+
+Tokens are provisional. The terminal event goes out only after the result is committed, with the cost in a comment
+before it; whatever breaks ends with an error in the caller's wire and without a terminal event.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Literal
+
+from mooring.core.errors import Blocked, MooringError, StorageError, UpstreamDisconnected, UpstreamError
+from mooring.core.events import Event, MessageEnd, StreamError, UsageReport
+from mooring.journal.records import CallAnswer
+from mooring.net.response import Response
+from mooring.net.sse import SseParser
+
+from .attempt import Attempt
+from .hangup import HangUp
+
+SSE = "text/event-stream; charset=utf-8"
+EVENT_LIMIT_BYTES = 16 * 1024 * 1024
+
+
+class Relay:
+    """Takes upstream bytes, gives caller bytes. Owns the attempt from `open` on and always ends it."""
+
+    def __init__(self, attempt: Attempt, response: Response) -> None:
+        call = attempt.call
+        self.call = call
+        self._attempt = attempt
+        self._response = response
+        self._chunks = response.chunks()
+        self._codec = attempt.step.target.vendor.codec
+        self._out = call.asked.codec
+        self._passes = self._codec.name == self._out.name
+        self._parser = SseParser(limit_bytes=EVENT_LIMIT_BYTES)
+        self._decoder = self._codec.decoder()
+        self._encoder = self._out.encoder(wants_usage=call.asked.request.wants_usage)
+        self._guard = call.rooms.guardrails.stream(call.asked.context)
+        self._is_guarded = not self._guard.is_idle
+        self._hides_usage = not call.asked.request.wants_usage
+        self._pending: list[bytes] = []
+        self._sent: list[bytes] = []
+        self._is_over = False
+        self._has_begun = False
+        self._generator: AsyncGenerator[bytes, None] | None = None
+
+    async def open(self) -> None:
+        """Reads to the first event: until then a failure is an HTTP error, and another target may be tried.
+
+        Raises:
+            UpstreamError: nothing of a stream has come.
+            Blocked: the guards refuse its very beginning.
+        """
+        try:
+            while not (self._has_begun or self._is_over):
+                self._take(await self._next())
+        except Blocked:
+            await self._drain()
+            raise
+
+    # The iterator that the server drives --------------------------------------
+
+    def __aiter__(self) -> "Relay":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._generator is None:
+            self._generator = self._run()
+        return await self._generator.__anext__()
+
+    async def aclose(self) -> None:
+        """Stops early, or cleans up after the end."""
+        if self._generator is None:
+            await self.call.rooms.keep(self._hung_up())
+        else:
+            await self._generator.aclose()
+
+    async def _run(self) -> AsyncGenerator[bytes, None]:
+        hang_up = HangUp(self.call.asked)
+        try:
+            try:
+                if self._pending:
+                    yield self._flush()
+                while not self._is_over:
+                    self._take(await self._next())
+                    if self._pending:
+                        yield self._flush()
+                self._emit(self._guard.finish() if self._is_guarded else [])
+                last = await self._completed()
+            except MooringError as error:
+                last = await self._failed(error)
+            yield last
+        except asyncio.CancelledError:
+            await self.call.rooms.keep(self._hung_up())
+            if not hang_up.absorb():
+                raise
+        except GeneratorExit:
+            await self.call.rooms.keep(self._hung_up())
+            raise
+        finally:
+            hang_up.stop()
+            self._response.close()
+            self.call.asked.slot.release()
+
+    # Bytes in, bytes out -------------------------------------------------------
+
+    async def _next(self) -> bytes:
+        data = await anext(self._chunks, None)
+        if data is not None:
+            return data
+        self._parser.close()
+        raise UpstreamDisconnected(
+            f"{self._attempt.step.target} ended its stream without the terminal event.", is_billable=True
+        )
+
+    def _take(self, data: bytes) -> None:
+        """Decode what has come; what may go out is `_pending`."""
+        for event in self._parser.feed(data):
+            if self._is_over:
+                return
+            payload = event.data.encode()
+            events = self._decoder.feed(payload)
+            if events:
+                self._has_begun = True
+                if self._note(events):
+                    return
+            self._pass(payload, events)
+
+    def _note(self, events: list[Event]) -> bool:
+        """Whether the terminal event was among them.
+
+        Raises:
+            UpstreamError: the provider says that it broke.
+        """
+        for event in events:
+            if isinstance(event, UsageReport):
+                self._attempt.usage = event.usage
+            elif isinstance(event, MessageEnd):
+                self._is_over = True
+            elif isinstance(event, StreamError):
+                raise UpstreamError(
+                    f"{self._attempt.step.target} broke off: {event.message}", upstream_status=200, is_billable=True
+                )
+        return self._is_over
+
+    def _pass(self, payload: bytes, events: list[Event]) -> None:
+        """The event's own bytes where nothing changed it, else what is left of it, encoded again."""
+        if self._is_guarded:
+            kept = [out for event in events for out in self._guard.feed(event)]
+            if len(kept) != len(events) or any(new is not old for new, old in zip(kept, events, strict=True)):
+                self._emit(kept)
+                return
+        if not self._passes:
+            self._emit(events)
+            return
+        data = self._out.without_usage(payload) if self._hides_usage else payload
+        if data is not None:
+            self._pending.append(self._out.encode_event(data))
+
+    def _emit(self, events: list[Event]) -> None:
+        if events:
+            self._pending.append(self._encoder.encode(events))
+
+    def _flush(self) -> bytes:
+        data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
+        self._pending.clear()
+        self._sent.append(data)
+        return data
+
+    # Ends ----------------------------------------------------------------------
+
+    async def _completed(self) -> bytes:
+        """Commit, then the last bytes: what is left, the cost, the terminal event."""
+        attempt, call = self._attempt, self.call
+        call.verdicts.extend(self._guard.verdicts)
+        rest = b"".join(self._pending)
+        attempt.account()
+        last = rest + call.comment() + self._encoder.encode([MessageEnd()])
+        await attempt.finish("completed", answer=self._answer("completed", last))
+        return last
+
+    async def _failed(self, error: MooringError) -> bytes:
+        """What came, then the error, committed first; a blocked stream is read to its end, for its bill."""
+        attempt, call = self._attempt, self.call
+        is_blocked = isinstance(error, Blocked)
+        if is_blocked:
+            await self._drain()
+        call.verdicts.extend(self._guard.verdicts)
+        attempt.account()
+        last = b"".join(self._pending) + call.comment() + call.stream_error(error)
+        state: Literal["blocked", "failed"] = "blocked" if is_blocked else "failed"
+        with contextlib.suppress(StorageError):  # then its intent stays, and holds the maximum
+            await attempt.finish(state, error=error, answer=self._answer(state, last, error))
+        return last
+
+    def _answer(
+        self, state: Literal["completed", "failed", "blocked"], last: bytes, error: MooringError | None = None
+    ) -> CallAnswer:
+        return CallAnswer(
+            state=state,
+            content_type=SSE,
+            body=b"".join([*self._sent, last]),
+            error_code=error.code if error else None,
+            attributes=self.call.attributes(),
+        )
+
+    async def _drain(self) -> None:
+        """Reads on for the usage alone: what the provider generates is paid for anyway."""
+        try:
+            while not self._is_over:
+                for event in self._parser.feed(await self._next()):
+                    self._note(self._decoder.feed(event.data.encode()))
+        except MooringError:
+            return  # then its cost is not known, and stays held
+
+    async def _hung_up(self) -> None:
+        """The caller is gone: stop the provider, settle what it has told."""
+        self._response.close()
+        error = UpstreamDisconnected("The client hung up before the stream had ended.")
+        await self._attempt.abandon("client_disconnected", self._answer("failed", b"", error))
+        self.call.asked.slot.release()
