@@ -1,59 +1,8 @@
-"""`python -m mooring.local --port 0`: serve the built-in models on loopback until SIGTERM."""
+"""`python -m mooring.local --port 0` prints `listening on http://127.0.0.1:PORT` and serves."""
 
-import argparse
-import asyncio
-import socket
 import sys
-from collections.abc import Sequence
 
-import uvicorn
-
-from mooring.core.errors import ConfigError
-
-from .server import create_app
-
-
-def bind(port: int) -> socket.socket:
-    """A listening socket on loopback; port 0 takes a free one.
-
-    Raises:
-        ConfigError: the port is taken.
-    """
-    listener = socket.socket()
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        raise ConfigError(
-            f"Port {port} on 127.0.0.1 cannot be used: {error.strerror}.", hint="Try --port 0."
-        ) from error
-    return listener
-
-
-async def serve(listener: socket.socket) -> None:
-    """Answer on the socket until SIGTERM or SIGINT."""
-    config = uvicorn.Config(create_app(), log_level="warning", access_log=False, lifespan="off", server_header=False)
-    await uvicorn.Server(config).serve(sockets=[listener])
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Bind, say where, serve; 2 where the port cannot be had."""
-    parser = argparse.ArgumentParser(prog="mooring.local", description="Serve the built-in models on loopback.")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    arguments = parser.parse_args(argv)
-    try:
-        listener = bind(arguments.port)
-    except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    sys.stdout.write(f"listening on http://127.0.0.1:{listener.getsockname()[1]}\n")
-    sys.stdout.flush()
-    with listener:
-        asyncio.run(serve(listener))
-    return 0
-
+from .serve import main
 
 if __name__ == "__main__":
     sys.exit(main())
