@@ -9,14 +9,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from mooring.config import Config
 from mooring.core import ids
 from mooring.core.clock import Clock, SystemClock
+from mooring.core.errors import UpstreamError
 from mooring.core.ids import NewId
 from mooring.core.messages import ChatRequest, ChatResponse
 from mooring.core.seams import Complete
 from mooring.core.text import digest
+from mooring.gateway.codecs import registry as codecs
 from mooring.gateway.gateway import Gateway
+from mooring.gateway.inbound import Inbound
 from mooring.gateway.keys import Caller, Keys
 from mooring.guardrails.guardrails import Guardrails
 from mooring.guardrails.redactor import Redactor
@@ -27,6 +32,16 @@ from mooring.storage import Blobs, Database, Home, ProcessLock
 
 ProcessKind = Literal["serve", "worker", "cli"]
 LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+class Refused(UpstreamError):
+    """The model that was asked on a caller's behalf gave no answer; status and words are the gateway's."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        error = msgspec.json.decode(body).get("error", {})
+        super().__init__(str(error.get("message", "The model gave no answer.")))
+        self.status = status  # type: ignore[misc]  # what the gateway answered
+        self.code = str(error.get("code") or self.code)  # type: ignore[misc]
 
 
 @dataclass
@@ -58,7 +73,14 @@ class Server:
         """Asks a model on the caller's behalf: the gateway's own straight line, in the same process."""
 
         async def ask(request: ChatRequest) -> ChatResponse:
-            return await self.gateway.complete(request, caller=caller, headers=_headers(origin))
+            codec = codecs.get("openai_chat")()
+            body = msgspec.json.encode(codec.encode_request(request))
+            outbound = await self.gateway.chat(Inbound(caller=caller, body=body, headers=_headers(origin)))
+            assert isinstance(outbound.body, bytes)  # it was not asked for as a stream
+            if outbound.status != 200:
+                raise Refused(outbound.status, outbound.body)
+            call_id = dict(outbound.headers).get(b"x-mooring-call", b"").decode()
+            return msgspec.structs.replace(codec.decode_response(outbound.body), extra={"call_id": call_id})
 
         return ask
 
@@ -78,8 +100,16 @@ async def build(config: Config, home: Home, *, kind: ProcessKind, app_path: Path
         process_id = new_id()
         lock = ProcessLock.acquire(home, process_id=process_id, kind=kind)
         stack.callback(lock.release)
-        journal = Journal(database, Blobs(home.blobs_dir), process_id=process_id, clock=clock, new_id=new_id)
-        await journal.register_process(kind=kind, pid=os.getpid(), lock_path=str(lock.path))
+        journal = Journal(
+            database,
+            Blobs(home.blobs_dir),
+            process_id=process_id,
+            clock=clock,
+            new_id=new_id,
+            wakeups=database.wakeups,
+        )
+        await journal.register_process(kind=kind, pid=os.getpid(), lock_path=lock.path)
+        stack.push_async_callback(journal.retire)
         http = HttpClient(egress=EgressPolicy(allow=(*LOOPBACK, *config.gateway.allowed_networks)))
         stack.push_async_callback(http.aclose)
         redactor = Redactor()
@@ -94,6 +124,7 @@ async def build(config: Config, home: Home, *, kind: ProcessKind, app_path: Path
             clock=clock,
             new_id=new_id,
             secrets=home.secrets,
+            release_id=release_id,
         )
         stack.push_async_callback(gateway.aclose)
         rag = Rag(

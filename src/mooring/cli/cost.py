@@ -90,9 +90,9 @@ def reconcile(export: Path, project: str) -> None:
     from mooring.cli.rooms import with_rooms
     from mooring.core import ids
     from mooring.core.money import show_usd
-    from mooring.gateway.reconcile import read_export
+    from mooring.gateway.reconcile import parse_csv
 
-    usages = read_export(export.read_bytes())
+    usages = parse_csv(export.read_text(encoding="utf-8"))
     found = with_rooms(lambda rooms: rooms.journal.reconcile(project, usages))
     click.echo(f"{len(usages)} rows read; {found.settled} held attempts settled at {show_usd(found.settled_nanos)}.")
     for difference in found.differing:

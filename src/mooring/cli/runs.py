@@ -49,22 +49,23 @@ def uncertain(as_json: bool) -> None:
     if as_json:
         rows = [
             {
-                "call_id": ids.show("call", call.call_id),
-                "run_id": ids.show("run", call.run_id) if call.run_id else None,
-                "kind": call.kind,
-                "name": call.name,
-                "held_nanos": call.held_nanos,
-                "attempt_ids": [ids.show("att", attempt) for attempt in call.attempt_ids],
+                "call_id": ids.show("call", found.call.id),
+                "run_id": ids.show("run", found.call.run_id) if found.call.run_id else None,
+                "kind": found.call.kind,
+                "name": found.call.name,
+                "held_nanos": found.call.held_nanos,
+                "attempt_ids": [ids.show("att", attempt.id) for attempt in found.attempts],
             }
-            for call in calls
+            for found in calls
         ]
         click.echo(msgspec.json.encode(rows))
         return
     if not calls:
         click.echo("Nothing is uncertain.")
-    for call in calls:
+    for found in calls:
+        call = found.call
         run = ids.show("run", call.run_id) if call.run_id else "no run"
-        click.echo(f"{ids.show('call', call.call_id)}  {call.kind:9} {call.name:24} held {show_usd(call.held_nanos)}  {run}")
+        click.echo(f"{ids.show('call', call.id)}  {call.kind:9} {call.name:24} held {show_usd(call.held_nanos)}  {run}")
     if calls:
         click.echo("Decide with: mooring runs resolve CALL --as completed|failed|retry")
 

@@ -1,5 +1,7 @@
 """`sim`: the provider that meters and misbehaves."""
 
+import sys
+
 import click
 
 
@@ -7,6 +9,8 @@ import click
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def sim_command(arguments: tuple[str, ...]) -> None:
     """A provider that meters and misbehaves. `mooring sim -- --help` lists its options."""
+    from mooring.processes.ending import end_with_supervisor
     from mooring.sim import main
 
-    main(list(arguments))
+    end_with_supervisor()
+    sys.exit(main(list(arguments)))

@@ -63,7 +63,7 @@ def local_command(arguments: tuple[str, ...]) -> None:
     from mooring.processes.ending import end_with_supervisor
 
     end_with_supervisor()
-    main(list(arguments))
+    sys.exit(main(list(arguments)))
 
 
 def run_loop(main: "object") -> None:

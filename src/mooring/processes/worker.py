@@ -75,7 +75,7 @@ class Worker:
 
     async def _idle(self) -> None:
         stopping = asyncio.ensure_future(self._stopping.wait())
-        queued = asyncio.ensure_future(self._journal.wait_queued(timeout_seconds=IDLE_SECONDS))
+        queued = asyncio.ensure_future(self._journal.wait_for_work(timeout_seconds=IDLE_SECONDS))
         _, waiting = await asyncio.wait({stopping, queued}, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()

@@ -66,9 +66,9 @@ class JournalView:
     def uncertain(self, run: str | None = None) -> list[Uncertain]:
         wanted = ids.read("run", run) if run else None
         return [
-            Uncertain(call.call_id, tuple(ids.show("att", attempt) for attempt in call.attempt_ids))
-            for call in self.wait(self.rooms.journal.uncertain(PROJECT))
-            if wanted is None or call.run_id == wanted
+            Uncertain(found.call.id, tuple(ids.show("att", attempt.id) for attempt in found.attempts))
+            for found in self.wait(self.rooms.journal.uncertain(PROJECT))
+            if wanted is None or found.call.run_id == wanted
         ]
 
     def resolve(self, call: Uncertain, decision: Literal["completed", "failed", "retry"]) -> None:

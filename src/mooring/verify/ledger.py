@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from mooring.core.errors import MooringError, UpstreamError
 from mooring.core.money import show_usd
-from mooring.gateway.reconcile import read_export
+from mooring.gateway.reconcile import parse_csv
 from mooring.net import Deadlines, EgressPolicy, HttpClient, Request
 
 from .house import House, get_json, house
@@ -166,7 +166,7 @@ def ledger(
 ) -> LedgerReport:
     """Load, kills, samples; then the export is reconciled, and what fits the budget must pass."""
     with house(workers=0) as place, JournalView(place) as journal:
-        journal.wait(journal.rooms.journal.put_budget(PROJECT, scope="project", subject="*", window="total", cap_nanos=cap_nanos))
+        journal.wait(journal.rooms.journal.put_budget(PROJECT, scope="project", subject="", window="total", cap_nanos=cap_nanos))
         battery = Battery(place, journal, disconnect=disconnect, seed=seed)
         battery.report.cap_nanos = cap_nanos
         asyncio.run(load(battery, clients, requests, kill_serve))
@@ -191,11 +191,11 @@ async def settle(battery: Battery) -> None:
     await quiet(battery)
     report.settled_before_nanos, report.held_before_nanos = await battery.ledger()
     export = await asyncio.to_thread(get_bytes, f"{battery.place.sim_url}/meter.csv")
-    await bridge(battery, journal.reconcile(PROJECT, read_export(export)))
+    await bridge(battery, journal.reconcile(PROJECT, parse_csv(export.decode())))
     report.metered_nanos = await asyncio.to_thread(battery.metered)
     report.settled_nanos, report.held_nanos = await battery.ledger()
     room = report.settled_nanos + 1_000_000_000
-    await bridge(battery, journal.put_budget(PROJECT, scope="project", subject="*", window="total", cap_nanos=room))
+    await bridge(battery, journal.put_budget(PROJECT, scope="project", subject="", window="total", cap_nanos=room))
     battery.http = HttpClient(egress=EgressPolicy(allow=("127.0.0.0/8",)))
     for _ in range(20):
         try:
