@@ -126,10 +126,10 @@ class AgentLoop:
         call_id = await self.effects.begin_tool(step, started, previous=previous)
         self.state.apply("tool.started", started)
         outcome = await self.effects.run_tool(tool, step, values)
-        if outcome.is_uncertain:
-            raise Parked(f"Tool step {step.step} is uncertain: {outcome.text}", step=step.step)
         finished = tool_payload(step, outcome)
         await self.effects.finish_tool(call_id, outcome, finished)
+        if outcome.is_uncertain:
+            raise Parked(f"Tool step {step.step} is uncertain: {outcome.text}", step=step.step)
         self.state.apply("tool.finished", finished)
 
     async def _tell(self, step: ToolStep, outcome: ToolOutcome, call_id: bytes) -> None:

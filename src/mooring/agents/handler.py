@@ -20,6 +20,7 @@ from .agents import AgentLoop, Completed, Failed
 from .effects import Parked, Relay
 from .loading import load
 from .online import OnlineEffects
+from .serving import Serve
 
 log = logging.getLogger("mooring.agents")
 
@@ -41,13 +42,12 @@ class AgentHandler:
         lease_seconds: float = 10.0,
     ) -> None:
         self._journal = journal
-        self._make_client = client
+        self._serve = Serve(client)
         self._app = app
         self._clock = clock or SystemClock()
         self._new_id = new_id
         self._relay = relay
         self._lease_seconds = lease_seconds
-        self._client: AsyncClient | None = None
         self._deps: dict[int, Any] = {}
 
     async def run(self, record: RunRecord) -> None:
@@ -59,9 +59,7 @@ class AgentHandler:
 
     async def close(self) -> None:
         """Close the connections to `serve`."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        await self._serve.close()
 
     async def _work(self, record: RunRecord) -> None:
         try:
@@ -85,12 +83,10 @@ class AgentHandler:
 
     async def _drive(self, record: RunRecord) -> Completed | Failed:
         agent = (await self._load(record, flags=True)).find_agent(record.name)
-        if self._client is None:
-            self._client = self._make_client()
         effects = OnlineEffects(
             record,
             journal=self._journal,
-            client=self._client,
+            serve=self._serve,
             clock=self._clock,
             new_id=self._new_id,
             deps=self._deps_of(agent.app),
@@ -119,8 +115,6 @@ class AgentHandler:
 
     async def _park(self, record: RunRecord, parked: Parked) -> None:
         if parked.wake_after_seconds is None:
-            payload = canonical({"step": parked.step, "reason": parked.message})
-            await self._journal.append(record.id, record.epoch, "run.parked", payload)
             await self._journal.park_run(record.id, record.epoch, reason=parked.message)
             return
         wake_at_us = self._clock.now_us() + round(parked.wake_after_seconds * 1e6)

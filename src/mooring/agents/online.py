@@ -1,7 +1,5 @@
 """Effects for real: models through `serve`, tools here, both in the journal."""
 
-import asyncio
-import logging
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -9,7 +7,6 @@ from typing import Any, Literal
 import msgspec
 
 from mooring.client.chat import chat_body
-from mooring.client.client import AsyncClient
 from mooring.client.encoding import canonical, result_text
 from mooring.client.events import Finished, TextDelta
 from mooring.client.results import Completion
@@ -35,10 +32,7 @@ from mooring.journal.records import (
 from .calling import call_tool, outcome_of
 from .effects import ModelAnswer, Parked, Relay, ToolOutcome
 from .fold import ToolStep, fold
-
-log = logging.getLogger("mooring.agents")
-
-_LONGEST_WAIT_SECONDS = 1.0
+from .serving import Serve, Waiting
 
 
 class OnlineEffects:
@@ -49,14 +43,14 @@ class OnlineEffects:
         record: RunRecord,
         *,
         journal: Journal,
-        client: AsyncClient,
+        serve: Serve,
         clock: Clock,
         new_id: NewId,
         deps: Any = None,
         relay: Relay | None = None,
     ) -> None:
         self.record = record
-        self.client = client
+        self.serve = serve
         self.deps = deps
         self._journal = journal
         self._clock = clock
@@ -85,17 +79,17 @@ class OnlineEffects:
 
     async def complete(self, step: str, body: bytes) -> Completion:
         """The model's answer, however often `serve` goes away: the key makes asking again free."""
-        wait_seconds = 0.05
+        waiting = Waiting()
         while True:
             try:
                 return await self._stream(step, body)
             except Unavailable as error:
-                log.info("Run %s waits for serve: %s", ids.show("run", self.record.id), error.message)
-                await asyncio.sleep(wait_seconds)
-                wait_seconds = min(wait_seconds * 2, _LONGEST_WAIT_SECONDS)
+                await waiting.more(error)
+                self.serve.look_again()
 
     async def _stream(self, step: str, body: bytes) -> Completion:
-        async for event in self.client.send_stream(body, self._headers(step)):
+        client = await self.serve.client()
+        async for event in client.send_stream(body, self._headers(step)):
             if isinstance(event, TextDelta) and self._relay is not None:
                 self._relay(self.record, step, event.text)
             elif isinstance(event, Finished) and event.completion is not None:
@@ -132,9 +126,10 @@ class OnlineEffects:
 
     async def begin_tool(self, step: ToolStep, payload: bytes, *, previous: CallRecord | None) -> bytes:
         record, ref = self.record, self._ref(step.step)
-        if previous is not None and previous.state == "uncertain":
-            await self._resolve(previous, "retry", None)
-        call_id, attempt_id = self._new_id(), self._new_id()
+        number = 1
+        if previous is not None:  # the same call once more: the journal opens it again
+            number += len(await self._journal.attempts(record.project_id, previous.id))
+        call_id, attempt_id = previous.id if previous else self._new_id(), self._new_id()
         call = NewCall(
             id=call_id,
             project_id=record.project_id,
@@ -152,7 +147,7 @@ class OnlineEffects:
             id=attempt_id,
             call_id=call_id,
             project_id=record.project_id,
-            number=1,
+            number=number,
             target=f"tool/{step.name}",
             request_hash=digest(step.arguments.encode()),
             reason="first" if previous is None else "repeat",
@@ -179,12 +174,17 @@ class OnlineEffects:
                 return None
             case _:
                 raise Parked(
-                    f"Tool step {step.step} is uncertain, and the reconcile function of '{step.name}' does not know either"
+                    f"Tool step {step.step} is uncertain, and so is the reconcile function of '{step.name}'"
                     f"{f' ({called.error})' if called.error else ''}.",
                     step=step.step,
                 )
 
     async def finish_tool(self, call_id: bytes, outcome: ToolOutcome, payload: bytes) -> None:
+        if outcome.is_uncertain:
+            await self._journal.finish_attempt(
+                AttemptResult(attempt_id=self._attempts.pop(call_id), outcome="uncertain", cost_nanos=0)
+            )
+            return
         state: Literal["completed", "failed"] = "failed" if outcome.is_error else "completed"
         text = outcome.text.encode()
         result = AttemptResult(
@@ -247,7 +247,8 @@ class ToolContext:
         return await self._effects.complete(f"{self._step}/{step}", canonical(body))
 
     async def search(self, collection: str, query: str, limit: int) -> Sequence[Hit]:
-        return await self._effects.client.search(query, collection=collection, limit=limit)
+        client = await self._effects.serve.client()
+        return await client.search(query, collection=collection, limit=limit)
 
     def now_us(self) -> int:
         return self._effects.now_us()

@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from mooring.core.errors import ConfigError
+from mooring.core.errors import ConfigError, Unavailable
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -42,11 +43,25 @@ start_temporary: StartTemporary | None = None
 local_worker: LocalWorker | None = None
 
 
+_may_start: ContextVar[bool] = ContextVar("mooring_may_start", default=True)
+
+
+@contextmanager
+def without_starting() -> Iterator[None]:
+    """Within it no temporary server is started: a worker waits for the home's own."""
+    token = _may_start.set(False)
+    try:
+        yield
+    finally:
+        _may_start.reset(token)
+
+
 def find_endpoint(url: str | None = None, key: str | None = None) -> Endpoint:
     """The server to talk to.
 
     Raises:
-        ConfigError: none is named, none runs, and none can be started.
+        ConfigError: a URL without a key.
+        Unavailable: none is named, none runs, and none can be started.
     """
     url = url or os.environ.get("MOORING_URL")
     key = key or os.environ.get("MOORING_API_KEY")
@@ -60,16 +75,16 @@ def find_endpoint(url: str | None = None, key: str | None = None) -> Endpoint:
     load_host()
     for found in _running(home):
         return Endpoint(found.url, key or found.service_key, is_service=key is None)
-    if start_temporary is not None:
+    if start_temporary is not None and _may_start.get():
         return start_temporary(home)
-    raise ConfigError(
+    raise Unavailable(
         f"No Mooring server runs on {home}.",
         hint="Start one with `mooring up`, or set MOORING_URL and MOORING_API_KEY.",
     )
 
 
 def load_host() -> None:
-    """Let the installed server, if there is one, offer a temporary `serve` and a worker (entry points `mooring.host`)."""
+    """Let the installed server, if any, offer a temporary `serve` and a worker (entry points `mooring.host`)."""
     if start_temporary is not None:
         return
     for point in entry_points(group="mooring.host"):

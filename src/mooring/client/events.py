@@ -41,7 +41,6 @@ class ApprovalNeeded(msgspec.Struct, frozen=True):
     """The run waits for a person: `reason` says for what."""
 
     reason: str
-    step: str = ""
     seq: int = 0
 
 
@@ -78,8 +77,8 @@ class EventReader:
                 yield ToolCall(data["id"], data["name"], data["arguments"], step, fact.seq)
             case "tool.finished" | "tool.rejected":
                 yield ToolResult(data["id"], data["name"], data["text"], data.get("is_error", False), step, fact.seq)
-            case "tool.uncertain" | "run.parked":
-                yield ApprovalNeeded(str(data.get("reason", "")), step, fact.seq)
+            case "run.parked" if data.get("state") == "parked":
+                yield ApprovalNeeded(str(data.get("reason", "")), fact.seq)
             case _:
                 return
 

@@ -71,7 +71,7 @@ class CallInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def cost_usd(self) -> Decimal | None:
         cost = self.raw.get("cost_usd")
-        return None if cost is None else Decimal(str(cost))
+        return None if cost is None else Decimal(str(cost).removeprefix("$"))
 
 
 class RunState(msgspec.Struct, frozen=True, omit_defaults=True):
