@@ -52,7 +52,7 @@ def worker_command(app_path: Path | None) -> None:
 
     prepare_process()
     end_with_supervisor()
-    run_loop(work(config.load(), storage.Home.locate()))
+    run_loop(work(config.load(), storage.Home.locate(), app_path=app_path))
 
 
 @click.command("local", context_settings={"ignore_unknown_options": True})

@@ -22,12 +22,19 @@ def plain(value: Any) -> Any:
         InvalidRequest: something in it has no JSON form.
     """
     try:
-        return to_jsonable_python(value)
-    except PydanticSerializationError as error:
+        return to_jsonable_python(value, fallback=_struct)
+    except (PydanticSerializationError, TypeError) as error:
         raise InvalidRequest(
             f"A {type(value).__name__} has no JSON form.",
             hint="Return text, numbers, lists, dicts or a pydantic model.",
         ) from error
+
+
+def _struct(value: Any) -> Any:
+    """What pydantic does not know: our own structs, such as hits."""
+    if isinstance(value, msgspec.Struct):
+        return msgspec.to_builtins(value)
+    raise TypeError(f"A {type(value).__name__} has no JSON form.")
 
 
 def result_text(value: object) -> str:

@@ -15,10 +15,11 @@ from mooring.client.discovery import Endpoint, running_endpoint
 from mooring.config import Config
 from mooring.core.errors import ConfigError, Unavailable
 from mooring.storage.home import Home
-from mooring.storage.liveness import FileLock, read_facts
+from mooring.storage.liveness import FileLock, probe, read_facts
 
 from .ending import ENVIRONMENT_FLAG
 from .supervisor import Child, Supervisor
+from .work import READY
 
 READY_SECONDS = 30.0
 
@@ -98,6 +99,12 @@ def pid_of(home: Home, process: str | None) -> int | None:
         facts = read_facts(path)
         return facts.pid if facts is not None else None
     return None
+
+
+def warm_workers(home: Home) -> int:
+    """How many workers of this home have loaded their code and take runs."""
+    facts = [read_facts(path) for path in home.run_dir.glob("*-worker-*.lock") if probe(path) == "alive"]
+    return sum(found is not None and found.address == READY for found in facts)
 
 
 def is_ready(endpoint: Endpoint) -> bool:

@@ -1,8 +1,9 @@
 """`mooring worker`: one worker process on one home, with a handler for each kind of run."""
 
 import asyncio
+from pathlib import Path
 
-from mooring.agents import AgentHandler
+from mooring.agents import AgentHandler, load
 from mooring.client import AsyncClient
 from mooring.config import Config
 from mooring.rag import IngestHandler
@@ -12,9 +13,18 @@ from mooring.wiring import Server, build
 from .worker import Handler, Worker, stop_on_signals
 
 
-async def work(config: Config, home: Home) -> None:
-    """Works until SIGTERM or SIGINT; then running steps get a few seconds, and the runs go to other workers."""
+READY = "ready"  # what a warm worker says in its lock file
+
+
+async def work(config: Config, home: Home, *, app_path: Path | None = None) -> None:
+    """Works until SIGTERM or SIGINT; then running steps get a few seconds, and the runs go to other workers.
+
+    The app is loaded before the first run is claimed, so that a take-over does not wait for imports.
+    """
     async with build(config, home, kind="worker") as rooms:
+        if app_path is not None:
+            await asyncio.to_thread(load, app_path)
+        rooms.lock.say(READY)
         worker = Worker(rooms.journal, handlers(rooms), slots=config.worker.slots)
         stop_on_signals(worker.stop)
         await worker.run(drain_seconds=config.server.drain_seconds / 2)

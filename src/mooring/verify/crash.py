@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mooring.processes.up import pid_of
+from mooring.processes.up import pid_of, warm_workers
 
 from .house import House, house
 from .journal_view import JournalView
@@ -90,6 +90,7 @@ def uninterrupted(place: House) -> tuple[float, int]:
 def kill_one(
     place: House, journal: JournalView, order: str, delay: float, target: Target, report: CrashReport
 ) -> None:
+    wait_warm(place)
     run = start_run(place, order)
     time.sleep(delay)  # the random moment is the point of the battery
     pid = victim(place, run, target)
@@ -122,6 +123,19 @@ def victim(place: House, run: str, target: Target) -> int | None:
         child = place.up.supervisor.children[0]
         return child.process.pid if child.process is not None else None
     return pid_of(place.home, get_run(place, run)["worker"])
+
+
+def wait_warm(place: House) -> None:
+    """Until both workers take runs again: one to be killed, one to take over, as `mooring up` has them.
+
+    Raises:
+        TimeoutError: one does not come up.
+    """
+    deadline = time.monotonic() + RUN_SECONDS
+    while warm_workers(place.home) < place.config.worker.count:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"A worker did not come up within {RUN_SECONDS:.0f} s.")
+        time.sleep(0.02)
 
 
 def count(place: House, journal: JournalView, calls_per_run: int, report: CrashReport) -> None:
