@@ -13,7 +13,8 @@ from mooring.storage import Database, Lock, Tx
 from mooring.storage.postgresql import PostgresSession
 
 # A run with nothing in it: only its row is locked.
-RUN = """INSERT INTO runs (id, project_id, handler, name, state, epoch, next_seq, created_at_us, settled_nanos, held_nanos)
+RUN = """INSERT INTO runs
+(id, project_id, handler, name, state, epoch, next_seq, created_at_us, settled_nanos, held_nanos)
 VALUES (?, 'p', 'h', 'n', 'queued', 0, 1, 0, 0, 0)"""
 OTHERS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
@@ -142,7 +143,7 @@ def test_a_deadlock_on_other_rows_is_retried_one_by_one(postgres_url: str) -> No
 
     futures = [first.write(touch(b"a", b"b")), second.write(touch(b"b", b"a"))]
     assert [future.result(30) for future in futures] == [1, 1]
-    assert first.counters.retried + second.counters.retried == 1
+    assert first.counters.retried + second.counters.retried >= 1
     first.close()
     second.close()
 

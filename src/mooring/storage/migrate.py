@@ -16,7 +16,6 @@ from sqlalchemy.pool import NullPool
 from mooring.core.errors import ConfigError
 
 from . import postgresql, sqlite
-from .schema import metadata
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = (
@@ -62,7 +61,6 @@ def _apply(connection: Connection) -> None:
         )
     if present != set(scripts.get_heads()):
         command.upgrade(config, "head")
-    metadata.create_all(connection)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ operation by operation. After a lost COMMIT the batch is looked up before anyone
 """
 
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from .completion import Job, deliver
 from .transaction import Lock, OpenSession, Session
 
 LOOK_UP_SECONDS = 30.0  # a restart or a fail-over of the server takes less
+MAX_TRIES = 8
 MAX_BATCH = 256  # bounds how long the first of a batch waits for the last
 
 
@@ -98,8 +100,15 @@ class Writer:
             return
         self.retried += 1
         for job in batch:
+            self._write_alone(job)
+
+    def _write_alone(self, job: Job) -> None:
+        """Write one operation of a batch that failed; a few times, for who lost a deadlock may lose the next."""
+        for tries_left in range(MAX_TRIES - 1, -1, -1):
             job.result = job.error = None
-            self._attempt([job], is_last=True)
+            if self._attempt([job], is_last=tries_left == 0):
+                return
+            time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - only spreads two writers
 
     def _attempt(self, batch: list[Job], *, is_last: bool = False) -> bool:
         """Run a batch in one transaction. False: nothing of it was written, and each job may be tried alone."""
@@ -166,8 +175,9 @@ class Writer:
         """Undo the transaction. True: the jobs hold the error; False: each may be tried alone."""
         self._undo()
         failure = self._in_our_words(error)
-        if isinstance(failure, StorageFull) and self._on_full():
-            is_last = False
+        if isinstance(failure, StorageFull):
+            has_room = self._on_full()
+            is_last = (is_last or len(batch) == 1) and not has_room
         if is_last:
             for job in batch:
                 job.result, job.error = None, failure
