@@ -1,0 +1,307 @@
+"""A trace for the eye and for programs: a waterfall about 100 columns wide that needs no colours, and JSON."""
+
+from typing import Any, NamedTuple
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mooring.core.clock import to_datetime
+from mooring.core.ids import show
+from mooring.core.money import show_usd
+from mooring.core.usage import Usage
+from mooring.journal.records import AttemptRecord, CallRecord
+
+from .tracing import Trace, TracedCall
+
+WIDTH = 100
+BAR = 20
+STYLES = {"completed": "green", "running": "cyan", "intended": "cyan", "queued": "cyan"}
+
+
+class Glyphs(NamedTuple):
+    """`waiting` fills from the intent to the first byte, `busy` from there to the end."""
+
+    branch: str
+    last: str
+    waiting: str
+    busy: str
+    up: str
+    down: str
+    to: str
+
+
+UNICODE = Glyphs("├ ", "└ ", "░", "█", "↑", "↓", "→")
+ASCII = Glyphs("|-", "`-", ".", "#", "^", "v", ">")
+
+
+class Window(NamedTuple):
+    """The time that the waterfall spans."""
+
+    start_us: int
+    end_us: int
+
+    def bar(self, start_us: int, first_us: int, end_us: int, glyphs: Glyphs) -> str:
+        """At least one mark, however short the part is."""
+        span = max(self.end_us - self.start_us, 1)
+        begin = min(BAR * (start_us - self.start_us) // span, BAR - 1)
+        first = BAR * (first_us - self.start_us) // span
+        end = min(max(begin + 1, -(-BAR * (end_us - self.start_us) // span)), BAR)
+        waiting = min(max(first - begin, 0), end - begin - 1)
+        return " " * begin + glyphs.waiting * waiting + glyphs.busy * (end - begin - waiting)
+
+
+def to_terminal(trace: Trace, console: Console | None = None) -> None:
+    """Print the waterfall."""
+    console = console or Console(width=WIDTH, highlight=False)
+    if console.options.ascii_only:
+        plain = to_text(trace, ASCII).replace("·", "-").replace("…", "~").encode("ascii", "replace").decode()
+        console.print(Text(plain), end="", soft_wrap=True)
+    else:
+        _print(trace, console, UNICODE)
+
+
+def to_text(trace: Trace, glyphs: Glyphs = UNICODE) -> str:
+    """The same, plain."""
+    console = Console(width=WIDTH, highlight=False, color_system=None, force_terminal=False)
+    with console.capture() as captured:
+        _print(trace, console, glyphs)
+    return captured.get()
+
+
+def _print(trace: Trace, console: Console, glyphs: Glyphs) -> None:
+    for line in _head(trace, glyphs):
+        console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+    if trace.calls:
+        console.print(_waterfall(trace, glyphs))
+    else:
+        console.print("No call yet.")
+
+
+def to_json(trace: Trace) -> dict[str, Any]:
+    """The tree as JSON values: ids as shown, times ISO 8601 in UTC, amounts as nano-dollars and as text."""
+    run = trace.run
+    return {
+        "project": trace.project_id,
+        "trace_id": trace.trace_id.hex() if trace.trace_id else None,
+        "run": None
+        if run is None
+        else {
+            "id": show("run", run.id),
+            "name": run.name,
+            "state": run.state,
+            "epoch": run.epoch,
+            "created_at": _iso(run.created_at_us),
+            "finished_at": _iso(run.finished_at_us),
+            "error_code": run.error_code,
+            **_money(run.settled_nanos, run.held_nanos),
+        },
+        "steps": [{"step": step.name, "calls": [_call_json(traced) for traced in step.calls]} for step in trace.steps],
+        "events": [
+            {
+                "seq": event.seq,
+                "kind": event.kind,
+                "at": _iso(event.at_us),
+                "call": show("call", event.call_id) if event.call_id else None,
+            }
+            for event in trace.events
+        ],
+        "total": {
+            **_money(trace.settled_nanos, trace.held_nanos),
+            "usage": msgspec.to_builtins(trace.usage),
+            "bytes_up": trace.bytes_up,
+            "bytes_down": trace.bytes_down,
+        },
+    }
+
+
+def _call_json(traced: TracedCall) -> dict[str, Any]:
+    call = traced.call
+    return {
+        "id": show("call", call.id),
+        "kind": call.kind,
+        "name": call.name,
+        "state": call.state,
+        "status": call.status,
+        "error_code": call.error_code,
+        "started_at": _iso(call.started_at_us),
+        "finished_at": _iso(call.finished_at_us),
+        "user": call.user,
+        "session": call.session,
+        "tags": list(call.tags),
+        "attributes": call.attributes,
+        **_money(call.settled_nanos, call.held_nanos),
+        "attempts": [_attempt_json(attempt) for attempt in traced.attempts],
+    }
+
+
+def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
+    return {
+        "id": show("att", attempt.id),
+        "number": attempt.number,
+        "target": attempt.target,
+        "reason": attempt.reason,
+        "outcome": attempt.outcome,
+        "settlement": attempt.settlement,
+        "price": msgspec.to_builtins(attempt.price),
+        "usage": msgspec.to_builtins(attempt.usage),
+        "provider_request_id": attempt.provider_request_id,
+        "upstream_status": attempt.upstream_status,
+        "error_code": attempt.error_code,
+        "error_message": attempt.error_message,
+        "bytes_up": attempt.bytes_up,
+        "bytes_down": attempt.bytes_down,
+        "intended_at": _iso(attempt.intended_at_us),
+        "sent_at": _iso(attempt.sent_at_us),
+        "first_byte_at": _iso(attempt.first_byte_at_us),
+        "finished_at": _iso(attempt.finished_at_us),
+        **_money(attempt.settled_nanos, attempt.held_nanos),
+    }
+
+
+def _money(settled_nanos: int, held_nanos: int) -> dict[str, Any]:
+    return {"settled_nanos": settled_nanos, "held_nanos": held_nanos, "settled": show_usd(settled_nanos)}
+
+
+def _iso(at_us: int | None) -> str | None:
+    return None if at_us is None else to_datetime(at_us).isoformat()
+
+
+# the waterfall
+
+
+def _head(trace: Trace, glyphs: Glyphs) -> list[Text]:
+    window = _window(trace)
+    run = trace.run
+    title = Text()
+    if run is not None:
+        title.append(show("run", run.id), style="bold")
+        title.append(f"  {_plain(run.name)}  ")
+        title.append(run.state, style=STYLES.get(run.state, "red"))
+        if run.error_code:
+            title.append(f" {run.error_code}", style="red")
+    else:
+        title.append(f"trace {trace.trace_id.hex()}" if trace.trace_id else "trace", style="bold")
+    attempts = sum(len(traced.attempts) for traced in trace.calls)
+    facts = (
+        f"{_count(len(trace.calls), 'call')}, {_count(attempts, 'attempt')} in "
+        f"{_duration(window.end_us - window.start_us)} · {_tokens(trace.usage, glyphs)} tokens · "
+        f"{show_usd(trace.settled_nanos)}"
+    )
+    if trace.held_nanos:
+        facts += f" + {show_usd(trace.held_nanos)} held"
+    traffic = _bytes(trace.bytes_up, trace.bytes_down, glyphs)
+    return [title, Text(f"{facts} · {traffic}" if traffic else facts)]
+
+
+def _waterfall(trace: Trace, glyphs: Glyphs) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), show_header=True, header_style="dim", width=WIDTH, pad_edge=False)
+    table.add_column("step", ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column("", width=BAR, no_wrap=True)
+    for title, width in (("time", 8), ("tokens", 11), ("cost", 12), ("bytes", 13)):
+        table.add_column(title, width=width, justify="right", no_wrap=True)
+    window = _window(trace)
+    for traced in trace.calls:
+        _call_row(table, traced, window, glyphs)
+        for place, attempt in enumerate(traced.attempts):
+            branch = glyphs.last if place == len(traced.attempts) - 1 else glyphs.branch
+            _attempt_row(table, attempt, branch, window, glyphs)
+    return table
+
+
+def _call_row(table: Table, traced: TracedCall, window: Window, glyphs: Glyphs) -> None:
+    call = traced.call
+    step = f"{_plain(call.step)} " if call.step and call.step != call.name else ""
+    label = Text(f"{step}{call.kind} {_plain(call.name)}")
+    if call.state != "completed":
+        label.append(f" {call.error_code or call.state}", style=STYLES.get(call.state, "red"))
+    first = min((one.first_byte_at_us for one in traced.attempts if one.first_byte_at_us), default=call.started_at_us)
+    end = _end(call, window)
+    table.add_row(
+        label,
+        Text(window.bar(call.started_at_us, first, end, glyphs), style=STYLES.get(call.state, "red")),
+        _duration(end - call.started_at_us),
+        _tokens(traced.usage, glyphs),
+        _cost(call.settled_nanos, call.held_nanos),
+        _bytes(traced.bytes_up, traced.bytes_down, glyphs),
+    )
+
+
+def _attempt_row(table: Table, attempt: AttemptRecord, branch: str, window: Window, glyphs: Glyphs) -> None:
+    label = Text(f"  {branch}{_plain(attempt.target)}", style="dim")
+    if attempt.reason != "first":
+        label.append(f" ({_plain(attempt.reason)})")
+    if attempt.outcome != "completed":
+        label.append(f" {attempt.error_code or attempt.outcome}", style=STYLES.get(attempt.outcome, "red"))
+    end = attempt.finished_at_us or window.end_us
+    first = attempt.first_byte_at_us or attempt.intended_at_us
+    table.add_row(
+        label,
+        Text(window.bar(attempt.intended_at_us, first, end, glyphs), style="dim"),
+        Text(_duration(end - attempt.intended_at_us), style="dim"),
+        Text(_tokens(attempt.usage, glyphs), style="dim"),
+        Text(_cost(attempt.settled_nanos, attempt.held_nanos), style="dim"),
+        Text(_bytes(attempt.bytes_up, attempt.bytes_down, glyphs), style="dim"),
+    )
+
+
+def _window(trace: Trace) -> Window:
+    """From the first call (waiting in the queue is not work) to the last thing that happened."""
+    starts = [traced.call.started_at_us for traced in trace.calls]
+    ends = [traced.call.finished_at_us or traced.call.started_at_us for traced in trace.calls]
+    ends += [one.finished_at_us or one.intended_at_us for traced in trace.calls for one in traced.attempts]
+    if not starts:
+        return Window(0, 0)
+    return Window(min(starts), max(ends))
+
+
+def _end(call: CallRecord, window: Window) -> int:
+    return call.finished_at_us or window.end_us
+
+
+def _plain(text: str) -> str:
+    """Without control characters: a name must not move the cursor."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _duration(microseconds: int) -> str:
+    if microseconds < 1_000:
+        return f"{microseconds} us"
+    if microseconds < 1_000_000:
+        return f"{microseconds / 1e3:.1f} ms"
+    return f"{microseconds / 1e6:.2f} s" if microseconds < 600_000_000 else f"{microseconds / 6e7:.1f} min"
+
+
+def _tokens(usage: Usage | None, glyphs: Glyphs) -> str:
+    if usage is None or not (usage.input_tokens or usage.output_tokens):
+        return ""
+    mark = "~" if usage.is_estimated else ""
+    return f"{mark}{_short(usage.input_tokens)}{glyphs.to}{_short(usage.output_tokens)}"
+
+
+def _short(number: int) -> str:
+    return str(number) if number < 100_000 else f"{number / 1_000:.0f}k"
+
+
+def _cost(settled_nanos: int, held_nanos: int) -> str:
+    """A held amount stands in brackets: it is the most that is still open."""
+    if held_nanos and not settled_nanos:
+        return f"({show_usd(held_nanos)[:-2]})"
+    return show_usd(settled_nanos) if settled_nanos else ""
+
+
+def _bytes(up: int, down: int, glyphs: Glyphs) -> str:
+    return f"{_size(up)}{glyphs.up} {_size(down)}{glyphs.down}" if up or down else ""
+
+
+def _size(number: int) -> str:
+    for unit in ("", "k", "M"):
+        if number < 1_000:
+            return f"{number:.0f}{unit}" if unit == "" or number >= 10 else f"{number:.1f}{unit}"
+        number = number / 1_000  # type: ignore[assignment]
+    return f"{number:.0f}G"

@@ -1,0 +1,168 @@
+"""The trace: one run or call as a tree of steps, calls and attempts, read from the journal and from nowhere else."""
+
+from collections.abc import Iterable
+from itertools import groupby
+
+import msgspec
+
+from mooring.core.errors import InvalidRequest
+from mooring.core.usage import Usage
+from mooring.journal import Bill, CallRecord, Journal, RunRecord
+from mooring.journal.records import AttemptRecord, RunEvent
+
+PAGE = 500
+# A run at work changes while it is read; what still differs after so many tries is shown as it is.
+TRIES = 3
+
+
+class TracedCall(msgspec.Struct, frozen=True):
+    """What was asked for, and every send that it took."""
+
+    call: CallRecord
+    attempts: tuple[AttemptRecord, ...]
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of all its attempts."""
+        return total_usage(attempt.usage for attempt in self.attempts)
+
+    @property
+    def bytes_up(self) -> int:
+        return sum(attempt.bytes_up for attempt in self.attempts)
+
+    @property
+    def bytes_down(self) -> int:
+        return sum(attempt.bytes_down for attempt in self.attempts)
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step of a run (`name` None outside of runs): usually one call, more where it was tried again."""
+
+    name: str | None
+    calls: tuple[TracedCall, ...]
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """A run with all its calls, or the calls that share a trace id. `bill` is the ledger's own sum, for comparison."""
+
+    project_id: str
+    trace_id: bytes | None
+    run: RunRecord | None
+    steps: tuple[Step, ...]
+    events: tuple[RunEvent, ...]
+    bill: Bill | None
+
+    @property
+    def calls(self) -> list[TracedCall]:
+        """All calls in the order in which they began."""
+        return [call for step in self.steps for call in step.calls]
+
+    @property
+    def usage(self) -> Usage:
+        return total_usage(call.usage for call in self.calls)
+
+    @property
+    def settled_nanos(self) -> int:
+        return sum(call.call.settled_nanos for call in self.calls)
+
+    @property
+    def held_nanos(self) -> int:
+        return sum(call.call.held_nanos for call in self.calls)
+
+    @property
+    def bytes_up(self) -> int:
+        return sum(call.bytes_up for call in self.calls)
+
+    @property
+    def bytes_down(self) -> int:
+        return sum(call.bytes_down for call in self.calls)
+
+
+class Traces:
+    """Reads traces of one journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def trace(
+        self,
+        project_id: str,
+        *,
+        run_id: bytes | None = None,
+        call_id: bytes | None = None,
+        trace_id: bytes | None = None,
+    ) -> Trace:
+        """The trace of exactly one of: a run, a call (with what shares its trace id, if it has no run), a trace id.
+
+        Raises:
+            NotFound: the project has no such run or call.
+        """
+        if run_id is not None:
+            return await self._of_run(project_id, run_id)
+        if call_id is not None:
+            call = await self._journal.get_call(project_id, call_id)
+            if call.run_id is not None:
+                return await self._of_calls(project_id, call.trace_id, [call], has_bill=False)
+            trace_id = call.trace_id
+        if trace_id is None:
+            raise InvalidRequest("A trace needs a run, a call or a trace id.", hint="Try: mooring trace last")
+        calls = await self._journal.trace_calls(project_id, trace_id)
+        return await self._of_calls(project_id, trace_id, calls, has_bill=True)
+
+    async def last(self, project_id: str) -> Trace | None:
+        """The newest run's trace; None when there is none yet."""
+        run = await self._journal.last_run(project_id)
+        return None if run is None else await self._of_run(project_id, run.id)
+
+    async def _of_run(self, project_id: str, run_id: bytes) -> Trace:
+        trace = await self._read_run(project_id, run_id)
+        for _ in range(TRIES - 1):
+            if trace.run == await self._journal.get_run(project_id, run_id):
+                break
+            trace = await self._read_run(project_id, run_id)
+        return trace
+
+    async def _read_run(self, project_id: str, run_id: bytes) -> Trace:
+        run = await self._journal.get_run(project_id, run_id)
+        events = await self._journal.events(project_id, run_id)
+        calls = await self._calls_of_run(project_id, run_id)
+        bill = await self._journal.bill(project_id, run_id=run_id)
+        steps = await self._steps(project_id, calls)
+        trace_id = calls[0].trace_id if calls else None
+        return Trace(project_id, trace_id, run, steps, tuple(events), bill)
+
+    async def _of_calls(self, project_id: str, trace_id: bytes, calls: list[CallRecord], *, has_bill: bool) -> Trace:
+        bill = await self._journal.bill(project_id, trace_id=trace_id) if has_bill else None
+        return Trace(project_id, trace_id, None, await self._steps(project_id, calls), (), bill)
+
+    async def _calls_of_run(self, project_id: str, run_id: bytes) -> list[CallRecord]:
+        """All of them, oldest first."""
+        found: list[CallRecord] = []
+        while True:
+            before = found[-1].id if found else None
+            page = await self._journal.list_calls(project_id, run_id=run_id, limit=PAGE, before=before)
+            found += page
+            if len(page) < PAGE:
+                return found[::-1]
+
+    async def _steps(self, project_id: str, calls: list[CallRecord]) -> tuple[Step, ...]:
+        traced = [
+            TracedCall(call, tuple(await self._journal.attempts(project_id, call.id)))
+            for call in sorted(calls, key=lambda call: (call.started_at_us, call.id))
+        ]
+        return tuple(Step(name, tuple(group)) for name, group in groupby(traced, key=lambda one: one.call.step))
+
+
+def total_usage(usages: Iterable[Usage | None]) -> Usage:
+    """The sum, part by part."""
+    known = [usage for usage in usages if usage is not None]
+    return Usage(
+        input_tokens=sum(usage.input_tokens for usage in known),
+        output_tokens=sum(usage.output_tokens for usage in known),
+        cached_input_tokens=sum(usage.cached_input_tokens for usage in known),
+        cache_write_tokens=sum(usage.cache_write_tokens for usage in known),
+        input_audio_tokens=sum(usage.input_audio_tokens for usage in known),
+        reasoning_tokens=sum(usage.reasoning_tokens for usage in known),
+        output_audio_tokens=sum(usage.output_audio_tokens for usage in known),
+        is_estimated=any(usage.is_estimated for usage in known),
+    )
