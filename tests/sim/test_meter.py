@@ -207,6 +207,7 @@ def test_the_file_has_a_line_per_request_and_is_appended_to(tmp_path: Path) -> N
                 planted = sim.fault("stall_mid_stream")
                 raw.send("POST", "/v1/chat/completions", chat_body("writer", stream=True))
                 await planted.reached.wait()
+                await sim.aclose()
         rows = [msgspec.json.decode(line, type=MeterRow) for line in path.read_bytes().splitlines()]
         assert [row.is_finished for row in rows] == [True, False, True, False]
         assert not any(row.disconnected for row in rows), "a shutdown is not the client's doing"

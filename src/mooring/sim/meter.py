@@ -31,7 +31,7 @@ _COLUMNS = (
 )
 
 
-class MeterRow(msgspec.Struct):
+class MeterRow(msgspec.Struct, gc=False):
     """One billed request. `is_finished` is false while it generates and stays so if it was cut.
 
     `attempt` is the caller's `x-mooring-attempt`, or "". `disconnected`: the caller hung up before it had everything.

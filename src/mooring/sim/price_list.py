@@ -1,4 +1,4 @@
-"""The double's price list as sections of `mooring.toml`, so that whoever points a gateway at it pays the same prices."""
+"""The double's price list as sections of `mooring.toml`, so that a gateway pointed at it pays the same prices."""
 
 from .models import CATALOGUE, SimPrice
 

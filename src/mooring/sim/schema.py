@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _MOST_DEPTH = 24
+_MOST_VALUES = 2_000  # a schema of a few lines can ask for more than memory holds
 _FORMATS = {
     "date-time": "2026-01-01T00:00:00Z",
     "date": "2026-01-01",
@@ -29,8 +30,14 @@ class Filling:
     """What can be found in a text for the properties of a schema; each quoted string is used once."""
 
     def __init__(self, text: str) -> None:
+        self._left = _MOST_VALUES
         self._text = text[:20_000]
         self._quoted = [first or second for first, second in _QUOTED.findall(self._text)]
+
+    def take(self) -> bool:
+        """Whether there is room for another value."""
+        self._left -= 1
+        return self._left >= 0
 
     def string(self, name: str, schema: Mapping[str, Any]) -> str:
         """A string for the property of this name."""
@@ -105,7 +112,7 @@ def instance(schema: Mapping[str, Any], filling: Filling) -> Any:
 
 
 def _value(schema: Any, filling: Filling, *, root: Mapping[str, Any], name: str, depth: int) -> Any:
-    if not isinstance(schema, Mapping) or depth > _MOST_DEPTH:
+    if not isinstance(schema, Mapping) or depth > _MOST_DEPTH or not filling.take():
         return None
     for key in ("const", "default"):
         if key in schema:

@@ -34,6 +34,7 @@ _MOST_AT_ONCE = 512  # pieces of an unpaced stream that are written in one go
 _MOST_CONVERSATIONS = 10_000
 _MOST_ATTEMPT_CHARACTERS = 128
 _YIELD_EVERY = 32  # frames of an unpaced stream between two looks at the rest of the world
+_NO_FAULT = Planted(Fault("slow"))  # stands where an honest answer has none
 
 Answer = bytes | Coroutine[Any, Any, None]
 
@@ -268,7 +269,7 @@ class SimServer:
 
     def _at_once(self, request: HttpRequest, job: Job) -> bytes:
         """The short way: everything is generated and billed now, and written in one go."""
-        exchange = _exchange(Planted(Fault("slow")), request, job)
+        exchange = _exchange(_NO_FAULT, request, job)
         output_tokens = reasoning_tokens = 0
         parts = []
         for frame in job.frames:
@@ -284,7 +285,7 @@ class SimServer:
 
     async def _deliver(self, connection: Connection, request: HttpRequest, job: Job, planted: Planted | None) -> None:
         """The long way: piece by piece, at its pace, through the fault's filter; the bill closes whatever happens."""
-        exchange = _exchange(planted or Planted(Fault("slow")), request, job)
+        exchange = _exchange(planted or _NO_FAULT, request, job)
         bill: list[Entry] = []
         try:
             async with aclosing(_generate(job, bill)) as honest:

@@ -258,10 +258,9 @@ class Connection(asyncio.Protocol):
 
 
 def _hexadecimal(text: bytes) -> int:
-    try:
-        return int(text, 16)
-    except ValueError:
-        raise BadHttp(400, "A chunk of the body has no size.") from None
+    if not text or len(text) > 8 or text.strip(b"0123456789abcdefABCDEF"):
+        raise BadHttp(400, "A chunk of the body has no size.")
+    return int(text, 16)
 
 
 def _parse_head(raw: bytes) -> _Head:
