@@ -58,6 +58,7 @@ def prepare(connection: Any, durability: Literal["kill", "power"]) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA cache_size = -16000")
     connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA journal_size_limit = 67108864").fetchall()  # a WAL that once grew is cut back
 
 
 def explain(error: Exception) -> StorageError:
