@@ -134,6 +134,15 @@ class Rag:
             model=response.model or model,
         )
 
+    async def remove(self, project_id: str, collection: str, name: str) -> int:
+        """Forget the documents of this path, or all of this source; how many there were."""
+        stored = await self._collection(project_id, collection)
+        listed = await self._repository.list_documents(project_id, stored.id)
+        doomed = [document.id for document in listed if name in (document.path, document.source)]
+        if doomed:
+            await self._repository.remove(project_id, stored.id, doomed)
+        return len(doomed)
+
     async def documents(self, project_id: str, collection: str) -> list[DocumentRecord]:
         """Every path that was met, the unreadable ones with their reasons."""
         stored = await self._collection(project_id, collection)
