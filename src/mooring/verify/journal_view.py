@@ -50,8 +50,8 @@ class JournalView:
     def runs(self) -> list[RunRecord]:
         return self.wait(self.rooms.journal.list_runs(PROJECT, limit=100_000))
 
-    def completed_attempts(self) -> set[str]:
-        """Ids of all attempts whose result is in the journal, as they were sent upstream."""
+    def concluded_attempts(self) -> set[str]:
+        """Ids of all attempts that have an end in the journal, as they were sent upstream."""
 
         async def find() -> set[str]:
             found = set()
