@@ -1,6 +1,7 @@
 """The sample handbook can be asked: search, reader and citations together."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ async def record(call: object, answer: object, /) -> None:
 
 
 @pytest.fixture
-def rag(tmp_path: Path):
+def rag(tmp_path: Path) -> Iterator[Rag]:
     database = Database.open(f"sqlite:///{tmp_path / 'mooring.db'}")
     opened = Rag(
         DocumentRepository(database), KeywordIndex(tmp_path / "index.db"), record_call=record, complete=complete

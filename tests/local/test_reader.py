@@ -10,7 +10,8 @@ from mooring.local.sentence import sentence_spans, stem
 HANDBOOK = (
     Passage(
         1,
-        "# Refunds\n\nRefunds go to the card that paid.\n\n## Time limits\n\nA customer may return an item within\n30 days.\n",
+        "# Refunds\n\nRefunds go to the card that paid.\n\n## Time limits\n\nA customer may return an item within"
+        "\n30 days.\n",
     ),
     Passage(2, "Lamps have a warranty of 2 years; furniture has 5 years. Bulbs are not covered.", "Warranty"),
     Passage(

@@ -25,6 +25,7 @@ ASK = json.dumps(
     }
 )
 ANSWER = "Refunds are paid in 5 days. [1]"
+JSON = [(b"content-type", b"application/json")]
 MESSAGES: Any = [{"role": "system", "content": "Cite."}, {"role": "user", "content": ASK}]
 
 
@@ -79,7 +80,8 @@ def test_a_stream_adds_up_to_the_same_answer() -> None:
 def test_usage_is_streamed_only_to_those_who_asked() -> None:
     async def use(client: openai.AsyncOpenAI) -> None:
         stream = await client.chat.completions.create(model="reader", messages=MESSAGES, stream=True)
-        assert all(chunk.choices and chunk.usage is None async for chunk in stream)
+        chunks = [chunk async for chunk in stream]
+        assert all(chunk.choices and chunk.usage is None for chunk in chunks)
 
     with_client(use)
 

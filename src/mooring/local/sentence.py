@@ -31,7 +31,11 @@ def stem(word: str) -> str:
     if len(word) <= 3:
         return word
     for ending, rest in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= 3 and not (ending == "s" and word[-2] == "s"):
+        if (
+            word.endswith(ending)
+            and len(word) - len(ending) >= (4 if ending == "ly" else 3)
+            and not (ending == "s" and word[-2] == "s")
+        ):
             word = word[: len(word) - len(ending)] + rest
             break
     if len(word) > 3 and word.endswith("e"):
