@@ -109,6 +109,10 @@ class GuardrailCheck(Generic[S]):
         """False promises `allow` for every text whose JSON encoding stands in `document` (UTF-8). Only a short cut."""
         return True
 
+    def is_clear(self, text: str, /) -> bool:
+        """True promises `allow`, and that nothing in it is open: for incremental checks. Only a short cut."""
+        return False
+
     def open_from(self, text: str, /) -> int:
         """Where the part begins that what comes next could still turn into a match (or into a longer one).
 

@@ -11,6 +11,9 @@ from .check import Text, Verdict
 from .panel import AnyCheck, Panel, applied
 from .secret_shapes import replace
 
+# Characters that an open piece may grow to before it is looked at less often than at every event.
+LONG = 200
+
 
 class Piece(NamedTuple):
     """Some text, and the event whose whole text it is, if nothing changed it."""
@@ -38,16 +41,30 @@ class _Scanner:
     def __init__(self, check: AnyCheck, panel: Panel) -> None:
         self._check = check
         self._panel = panel
+        self._is_incremental = check.streaming == "incremental"
         self._pending: list[Piece] = []
+        self._length = 0
+        self._look_again_at = 0
 
     def feed(self, pieces: list[Piece], *, is_last: bool) -> list[Piece]:
+        if not self._pending and len(pieces) == 1 and self._is_incremental and self._check.is_clear(pieces[0].text):
+            return pieces
         self._pending += pieces
-        if not self._pending:
+        self._length += sum(len(piece.text) for piece in pieces)
+        if not self._pending or (self._length < self._look_again_at and not is_last):
             return []
         text = "".join(piece.text for piece in self._pending)
-        if self._check.streaming != "incremental":
-            return self._whole(text) if is_last else []
-        return self._incremental(text, is_last=is_last)
+        if not self._is_incremental:
+            released = self._whole(text) if is_last else []
+        elif self._check.is_clear(text):
+            released, self._pending = self._pending, []
+        else:
+            released = self._incremental(text, is_last=is_last)
+        self._length = sum(len(piece.text) for piece in self._pending)
+        # What has been open for long is looked at again only once it has grown: cost stays linear in its length.
+        is_long = self._is_incremental and self._length > LONG
+        self._look_again_at = self._length + self._length // 8 if is_long else 0
+        return released
 
     def _whole(self, text: str) -> list[Piece]:
         verdict = self._panel.judge(self._check, Text(text))

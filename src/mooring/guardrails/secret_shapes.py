@@ -4,7 +4,7 @@ Prefixes and lengths are the vendors' documented ones; a kind without a document
 any seen key has. A kind is certain within a few dozen characters of its start: from there the match only grows.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import re2
 
@@ -101,23 +101,44 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
-def _compile(pattern: str) -> "re2._Regexp":
+def _options() -> Any:
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.longest_match = True
     options.never_capture = True
     options.max_mem = 64 << 20
-    return re2.compile(pattern.encode("latin-1"), options)
+    return options
 
 
-_ANY = _compile("|".join(kind.shape.whole for kind in KINDS))
-_OPENING = _compile("(?:" + "|".join(kind.shape.opening for kind in KINDS) + r")\z")
+def _compile(pattern: str) -> Any:
+    return re2.compile(pattern.encode("latin-1"), _options())
+
+
+def _compile_set(*patterns: str) -> Any:
+    """All patterns in one pass, without places: less than half the cost of a search for each."""
+    patterns_set = re2.Set.SearchSet(_options())
+    for pattern in patterns:
+        patterns_set.Add(pattern.encode("latin-1"))
+    patterns_set.Compile()
+    return patterns_set
+
+
+_ANY_TEXT = "|".join(kind.shape.whole for kind in KINDS)
+_OPENING_TEXT = "(?:" + "|".join(kind.shape.opening for kind in KINDS) + r")\z"
+_ANY = _compile(_ANY_TEXT)
+_OPENING = _compile(_OPENING_TEXT)
+_EITHER = _compile_set(_ANY_TEXT, _OPENING_TEXT)
 _EACH = tuple((kind, _compile(kind.shape.whole), _compile(kind.lead.whole) if kind.lead else None) for kind in KINDS)
 
 
 def may_hold(document: bytes) -> bool:
     """Whether anything in these bytes looks like a secret; they may be JSON."""
     return _ANY.search(document) is not None
+
+
+def is_clear(text: str) -> bool:
+    """No secret in it, and none opens at its end: one pass for the usual piece of a stream."""
+    return not _EITHER.Match(_bytes(text))
 
 
 def open_from(text: str) -> int:

@@ -1,7 +1,7 @@
 """Patterns that know their own beginnings: from one description come the RE2 pattern and that of all its openings.
 
 A stream must hold back exactly what may still become a match: the longest tail that opens one. So a shape is a pair,
-`whole` (what matches) and `opening` (every beginning of what matches, the empty and the whole one included).
+`whole` (what matches) and `opening` (every beginning of what matches, the whole one included).
 No look-around: a shape's match depends on nothing outside it.
 """
 
@@ -18,10 +18,10 @@ class Shape(NamedTuple):
 
 
 def word(text: str) -> Shape:
-    """Exactly this text."""
+    """Exactly this text; its openings have at least one character."""
     opening = ""
     for character in reversed(text):
-        opening = f"(?:{re2.escape(character)}{opening})?"
+        opening = f"{re2.escape(character)}(?:{opening})?" if opening else re2.escape(character)
     return Shape(re2.escape(text), opening)
 
 
@@ -32,10 +32,10 @@ def run(characters: str, least: int, most: int | None = None) -> Shape:
 
 
 def sequence(*shapes: Shape) -> Shape:
-    """One after the other."""
+    """One after the other. Openings are never empty if the first shape is a word."""
     whole, opening = "", ""
     for shape in reversed(shapes):
-        opening = f"(?:{shape.whole}{opening}|{shape.opening})" if whole else shape.opening
+        opening = f"(?:{shape.opening}|{shape.whole}(?:{opening})?)" if opening else f"(?:{shape.opening})"
         whole = shape.whole + whole
     return Shape(whole, opening)
 
@@ -55,9 +55,9 @@ def words(*texts: str) -> Shape:
 
 def many(shape: Shape) -> Shape:
     """Any number of times, none included."""
-    return Shape(f"(?:{shape.whole})*", f"(?:{shape.whole})*{shape.opening}")
+    return Shape(f"(?:{shape.whole})*", f"(?:{shape.whole})*(?:{shape.opening})?")
 
 
 def maybe(shape: Shape) -> Shape:
     """Once or not at all."""
-    return Shape(f"(?:{shape.whole})?", f"(?:{shape.opening})")
+    return Shape(f"(?:{shape.whole})?", f"(?:{shape.opening})?")

@@ -41,11 +41,8 @@ class StreamGuard:
         self._held: list[Event] = []
         self._limits = [(limit, check) for check in checks.response if (limit := check.max_stream_bytes()) is not None]
         self._bytes = 0
-
-    @property
-    def is_idle(self) -> bool:
-        """Nothing is configured that could change or stop this stream: events need not be fed at all."""
-        return not (self._guards_calls or self._final or self._limits)
+        # Nothing is configured that could change or stop this stream: events need not be fed at all.
+        self.is_idle = not (self._guards_calls or self._final or self._limits)
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -54,6 +51,8 @@ class StreamGuard:
 
     def feed(self, event: Event) -> list[Event]:
         """The events that may go out now."""
+        if self.is_idle:
+            return [event]
         if self._limits:
             self._count(event)
         events = self._guarded(event)

@@ -114,3 +114,18 @@ def test_what_is_decided_stays_decided_whatever_follows(text: str, more: str) ->
     before = [span for span in secret_shapes.find(text) if span.start < hold]
     after = [span for span in secret_shapes.find(text + more) if span.start < hold]
     assert before == after
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(FRAGMENTS, max_size=4).map("".join))
+def test_the_one_pass_short_cut_says_what_the_two_searches_say(text: str) -> None:
+    is_clear = not secret_shapes.may_hold(text.encode("latin-1", "replace")) and secret_shapes.open_from(text) == len(
+        text
+    )
+    assert secret_shapes.is_clear(text) == is_clear
+
+
+@pytest.mark.parametrize("text", ["eyJhbGci" * 40_000, "://a:b" * 40_000, "-----BEGIN " * 20_000, "sk-ghp_" * 40_000])
+def test_a_text_made_of_beginnings_hides_no_secret_behind_it(text: str) -> None:
+    assert not secret_shapes.is_clear(text + " " + ALL["github_token"])
+    assert secret_shapes.mask(text + " " + ALL["github_token"]).endswith(" [masked:github_token]")

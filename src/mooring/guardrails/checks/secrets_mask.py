@@ -30,5 +30,8 @@ class Check(GuardrailCheck[Settings]):
     def may_match(self, document: bytes, /) -> bool:
         return secret_shapes.may_hold(document)
 
+    def is_clear(self, text: str, /) -> bool:
+        return secret_shapes.is_clear(text)
+
     def open_from(self, text: str, /) -> int:
         return secret_shapes.open_from(text)
