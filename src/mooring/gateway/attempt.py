@@ -11,6 +11,7 @@ from typing import Literal, Self
 
 import msgspec
 
+from mooring.core import ids
 from mooring.core.errors import (
     Blocked,
     BudgetExceeded,
@@ -20,6 +21,7 @@ from mooring.core.errors import (
     TooLarge,
     Unavailable,
     UpstreamError,
+    UpstreamMalformed,
     UpstreamRejected,
 )
 from mooring.core.money import Price
@@ -112,7 +114,10 @@ class Attempt:
         """The whole answer as the caller will get it, its result committed."""
         response = await self._send()
         codec, call = self._vendor.codec, self.call
-        body = await response.read(self._rooms.config.answer_limit_bytes)
+        try:
+            body = await response.read(self._rooms.config.answer_limit_bytes)
+        except TooLarge as error:
+            raise oversized(error) from error
         if codec.is_error(body):
             raise self._explained(codec.decode_error(response.status, response.headers, body))
         answer = codec.decode_response(body)
@@ -143,8 +148,10 @@ class Attempt:
         self._sent_at_us = rooms.clock.now_us()
         try:
             response = await rooms.http.send(request, deadlines=vendor.deadlines, traffic=self._traffic)
-        except UpstreamError as error:
-            if not error.is_billable:
+        except TooLarge as error:
+            raise oversized(error) from error
+        except MooringError as error:
+            if not getattr(error, "is_billable", False):
                 self._sent_at_us = None  # it was never written to a socket
             raise
         self._first_byte_at_us = rooms.clock.now_us()
@@ -224,11 +231,11 @@ class Attempt:
         row = self.call.row
         return await self._rooms.journal.budget_ids(
             row.project_id,
-            key=row.api_key_id.hex() if row.api_key_id else None,
+            key=ids.show("key", row.api_key_id) if row.api_key_id else None,
             user=row.user,
             model=row.name,
             tags=row.tags,
-            run=row.run.run_id.hex() if row.run else None,
+            run=ids.show("run", row.run.run_id) if row.run else None,
         )
 
     def _cost_nanos(self) -> int | None:
@@ -285,6 +292,11 @@ class Attempt:
         with contextlib.suppress(MooringError):
             await begin
             await self.abandon("cancelled", self.call.refusal(Unavailable("The call was cancelled.")))
+
+
+def oversized(error: TooLarge) -> UpstreamMalformed:
+    """Too large is the provider's fault, not the caller's."""
+    return UpstreamMalformed(f"The provider's answer is too large: {error}", is_billable=True)
 
 
 class Attempts:

@@ -9,13 +9,13 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import Literal
 
-from mooring.core.errors import Blocked, MooringError, StorageError, UpstreamDisconnected, UpstreamError
+from mooring.core.errors import Blocked, MooringError, StorageError, TooLarge, UpstreamDisconnected, UpstreamError
 from mooring.core.events import Event, MessageEnd, StreamError, UsageReport
 from mooring.journal.records import CallAnswer
 from mooring.net.response import Response
-from mooring.net.sse import SseParser
+from mooring.net.sse import SseEvent, SseParser
 
-from .attempt import Attempt
+from .attempt import Attempt, oversized
 from .hangup import HangUp
 
 SSE = "text/event-stream; charset=utf-8"
@@ -58,6 +58,10 @@ class Relay:
                 self._take(await self._next())
         except Blocked:
             await self._drain()
+            self._response.close()
+            raise
+        except BaseException:
+            self._response.close()
             raise
 
     # The iterator that the server drives --------------------------------------
@@ -115,9 +119,15 @@ class Relay:
             f"{self._attempt.step.target} ended its stream without the terminal event.", is_billable=True
         )
 
+    def _parsed(self, data: bytes) -> list[SseEvent]:
+        try:
+            return self._parser.feed(data)
+        except TooLarge as error:
+            raise oversized(error) from error
+
     def _take(self, data: bytes) -> None:
         """Decode what has come; what may go out is `_pending`."""
-        for event in self._parser.feed(data):
+        for event in self._parsed(data):
             if self._is_over:
                 return
             payload = event.data.encode()

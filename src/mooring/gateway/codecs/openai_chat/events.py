@@ -49,7 +49,7 @@ class _Chunk(msgspec.Struct):
     created: float | None = None
     choices: list[_ChunkChoice] | None = None
     usage: WireUsage | None = None
-    error: msgspec.Raw | None = None
+    error: Any = None
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode

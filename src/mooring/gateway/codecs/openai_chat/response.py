@@ -54,7 +54,7 @@ class _Response(msgspec.Struct):
     created: float | None = None
     choices: list[_WireChoice] | None = None
     usage: WireUsage | None = None
-    error: msgspec.Raw | None = None
+    error: Any = None
 
 
 _decode = msgspec.json.Decoder(_Response).decode
@@ -136,7 +136,7 @@ def is_error(body: bytes) -> bool:
         error = _decode(body).error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-    return error is not None and bytes(error) != b"null"
+    return error is not None
 
 
 def encode_usage(usage: Usage) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A real gateway between a real client side and a real simulated provider, with a real journal."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
 from mooring.core import ids
 from mooring.core.clock import SystemClock
@@ -21,7 +19,7 @@ from mooring.gateway.reconcile import parse_csv
 from mooring.guardrails.config import GuardrailsConfig
 from mooring.guardrails.guardrails import Guardrails
 from mooring.journal import Journal
-from mooring.net import EgressPolicy, HttpClient
+from mooring.net import EgressPolicy, HttpClient, Request
 from mooring.sim import SimServer
 from mooring.sim.models import CATALOGUE
 from mooring.storage import Database
@@ -67,6 +65,7 @@ class House:
     journal: Journal
     gateway: Gateway
     http: HttpClient
+    clock: SystemClock
     caller: Caller = field(default_factory=lambda: Caller("default", ("call",), api_key_id=b"a" * 16))
 
     def inbound(self, body: dict[str, Any] | bytes, *, caller: Caller | None = None, **headers: str) -> Inbound:
@@ -87,8 +86,10 @@ class House:
         return bill.settled_nanos, bill.held_nanos
 
     async def reconcile(self) -> None:
-        text = self.sim.meter.csv()
-        await self.journal.reconcile("default", parse_csv(text))
+        """Settle with the double's own export, which is complete."""
+        response = await self.http.send(Request("GET", f"{self.sim.url}/meter.csv"))
+        text = (await response.read(10_000_000)).decode()
+        await self.journal.reconcile("default", parse_csv(text), is_complete_until_us=self.clock.now_us())
 
 
 @dataclass
@@ -151,7 +152,7 @@ async def house(
                 new_id=new_id,
                 secrets=Secret(),
             )
-            yield House(sim, database, journal, gateway, http)
+            yield House(sim, database, journal, gateway, http, clock)
             await gateway.aclose()
         finally:
             database.close()
@@ -162,11 +163,6 @@ def default_config(url: str, **more: Any) -> GatewayConfig:
     provider = ProviderConfig(type="sim", base_url=f"{url}/v1", prices=sim_prices())
     settings: dict[str, Any] = {"providers": {"sim": provider}, "retry_wait_seconds": 0.0, **more}
     return GatewayConfig(**settings)
-
-
-@pytest.fixture
-def run() -> Callable[[Any], Any]:
-    return asyncio.run
 
 
 def say(text: str, *, model: str = "sim/echo", **more: Any) -> dict[str, Any]:

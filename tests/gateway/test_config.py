@@ -1,0 +1,70 @@
+"""[gateway]: mistakes are named, secrets are references."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from mooring.core.errors import ConfigError, NotFound
+from mooring.gateway.config import GatewayConfig, read_secret
+from mooring.gateway.routing import Router
+
+LOOPBACK = {"type": "openai_compatible", "base_url": "http://127.0.0.1:1/v1"}
+
+
+def test_a_literal_secret_is_refused_without_being_repeated() -> None:
+    secret = "sk-" + "z" * 30
+    with pytest.raises(ValidationError) as caught:
+        GatewayConfig.model_validate({"providers": {"p": {**LOOPBACK, "api_key": secret}}})
+    assert "reference" in str(caught.value.errors(include_input=False))
+
+
+def test_a_secret_comes_from_the_environment_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_KEY", "one")
+    (tmp_path / "key").write_text("two\n")
+    assert read_secret("env:SOME_KEY") == "one"
+    assert read_secret(f"file:{tmp_path / 'key'}") == "two"
+    monkeypatch.delenv("SOME_KEY")
+    with pytest.raises(ConfigError, match="SOME_KEY"):
+        read_secret("env:SOME_KEY")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_secret(f"file:{tmp_path / 'none'}")
+
+
+def test_a_target_of_an_unknown_provider_suggests_the_right_one() -> None:
+    with pytest.raises(ValidationError, match="Did you mean 'groq'"):
+        GatewayConfig.model_validate({"providers": {"groq": LOOPBACK}, "models": {"fast": {"targets": ["grok/x"]}}})
+    with pytest.raises(ValidationError, match="provider/model"):
+        GatewayConfig.model_validate({"providers": {"groq": LOOPBACK}, "models": {"fast": {"targets": ["x"]}}})
+
+
+def test_a_providers_list_of_models_is_what_it_serves() -> None:
+    router = Router(GatewayConfig.model_validate({"providers": {"p": {**LOOPBACK, "models": ["one"]}}}))
+    assert router.names() == ["p/one"]
+    assert str(router.plan("p/one").targets[0]) == "p/one"
+    with pytest.raises(NotFound, match="Did you mean 'p/one'"):
+        router.plan("p/two")
+
+
+def test_an_upstream_name_may_hold_slashes() -> None:
+    router = Router(GatewayConfig.model_validate({"providers": {"p": LOOPBACK}}))
+    assert router.plan("p/meta-llama/Llama-3").targets[0].model == "meta-llama/Llama-3"
+
+
+def test_a_vendors_key_in_the_environment_is_enough_and_its_absence_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    router = Router(GatewayConfig())
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
+        router.plan("openai/gpt-5-mini")
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    assert str(router.plan("openai/gpt-5-mini").targets[0]) == "openai/gpt-5-mini"
+
+
+def test_a_provider_that_was_started_by_us_is_found_at_its_address() -> None:
+    router = Router(GatewayConfig())
+    with pytest.raises(NotFound):
+        router.plan("local/reader")
+    router.set_base_url("local", "http://127.0.0.1:9/v1")
+    assert router.plan("local/reader").targets[0].vendor.endpoint("reader", is_stream=False) == (
+        "http://127.0.0.1:9/v1/chat/completions"
+    )

@@ -1,0 +1,68 @@
+"""Prices: the config's first, then the dated list; unknown is None and never zero."""
+
+from decimal import Decimal
+
+import pytest
+
+from mooring.core.money import Price
+from mooring.core.usage import Usage
+from mooring.gateway.config import PriceConfig, ProviderConfig
+from mooring.gateway.prices import Prices, PriceSheet
+from mooring.gateway.provider import Vendor, registry
+
+NOVEMBER_2026_US = 1_795_500_000_000_000
+
+
+def vendor(kind: str = "openai", **prices: PriceConfig) -> Vendor:
+    config = ProviderConfig(type=kind, base_url="http://127.0.0.1/v1", api_key="file:/dev/null", prices=prices)
+    return registry.get(kind)("it", config)
+
+
+def test_a_listed_model_has_its_list_price_in_whole_picos() -> None:
+    sheet = Prices().find(vendor(), "gpt-5-mini", NOVEMBER_2026_US)
+    assert sheet is not None
+    assert (sheet.base.input_picos, sheet.base.output_picos, sheet.base.cached_input_picos) == (
+        250_000,
+        2_000_000,
+        25_000,
+    )
+    assert sheet.base.source.startswith("genai-prices ")
+    assert sheet.cost_nanos(Usage(1000, 10, cached_input_tokens=400)) == 150_000 + 10_000 + 20_000
+
+
+def test_the_configs_price_wins_by_exact_name_then_by_its_beginning_then_by_star() -> None:
+    one, two, three = (PriceConfig(input_usd=figure) for figure in ("1", "2", "3"))
+    account = vendor(**{"gpt-5-mini": one, "gpt-5": two, "*": three})
+    prices = Prices()
+    found = [prices.find(account, name, NOVEMBER_2026_US) for name in ("gpt-5-mini", "gpt-5-nano-x", "other")]
+    assert [sheet.base.input_picos for sheet in found if sheet] == [1_000_000, 2_000_000, 3_000_000]
+    assert found[0] is not None
+    assert found[0].base.source == "mooring.toml"
+
+
+@pytest.mark.parametrize("kind", ["openai", "openai_compatible", "sim"])
+def test_a_model_that_nobody_knows_has_no_price(kind: str) -> None:
+    assert Prices().find(vendor(kind), "no-such-model-at-all", NOVEMBER_2026_US) is None
+
+
+def test_local_models_are_free_and_say_so() -> None:
+    sheet = Prices().find(vendor("local"), "reader", NOVEMBER_2026_US)
+    assert sheet == PriceSheet(Price(source="free"))
+
+
+def test_a_tier_holds_for_all_tokens_and_the_bound_takes_the_dearest() -> None:
+    sheet = PriceSheet(Price(10, 10), ((100, Price(30, 5)),))
+    assert sheet.at(100) == sheet.base
+    assert sheet.cost_nanos(Usage(200_000, 0)) == 6000
+    assert (
+        sheet.most_nanos(200_000, 1_000_000) == max(200_000 * 30 + 1_000_000 * 5, 200_000 * 10 + 1_000_000 * 10) // 1000
+    )
+    assert sheet.most_nanos(100, 100) == 2
+
+
+def test_a_figure_is_decimal_text_and_exact() -> None:
+    account = vendor("sim", echo=PriceConfig(input_usd="0.049997", request_usd="0.01"))
+    sheet = Prices().find(account, "echo", NOVEMBER_2026_US)
+    assert sheet is not None
+    assert Decimal(sheet.base.input_picos) == Decimal("49997")
+    assert sheet.base.request_nanos == 10_000_000
