@@ -132,6 +132,20 @@ def test_a_tool_that_may_be_repeated_is_a_second_attempt_of_the_same_call(
     asyncio.run(scene())
 
 
+def test_a_call_is_not_uncertain_while_another_attempt_of_it_runs(journal: Journal, words: Any) -> None:
+    async def scene() -> None:
+        call = words.call()
+        first, hedge = words.intent(call), words.intent(call, number=2, reason="hedge")
+        await journal.begin_attempt(first, call=call)
+        await journal.begin_attempt(hedge)
+        await journal.finish_attempt(words.result(first, None, outcome="uncertain"))
+        assert (await journal.get_call(PROJECT, call.id)).state == "running"
+        await journal.finish_attempt(words.result(hedge, 1), words.answer())
+        assert (await journal.get_call(PROJECT, call.id)).state == "completed"
+
+    asyncio.run(scene())
+
+
 def test_a_call_whose_process_died_between_two_attempts_failed_and_its_key_is_free(
     make_journal: MakeJournal, words: Any
 ) -> None:
