@@ -1,4 +1,4 @@
-"""A worker as a process of its own, to be killed: `python worker_process.py`, told by MOORING_HOME and MOORING_CONFIG."""
+"""A worker as a process of its own, to be killed; MOORING_HOME and MOORING_CONFIG tell it where it works."""
 
 import asyncio
 

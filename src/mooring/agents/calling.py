@@ -49,7 +49,7 @@ async def call_tool(tool: Tool[..., Any], backend: ContextBackend, values: dict[
         raise
     except MooringError as error:
         return Called(error=str(error), code=error.code)
-    except Exception as error:  # a user's function may raise anything, and the model is told
+    except Exception as error:  # edge: a user's function may raise anything, and the model is told
         log.info("Tool %s raised", tool.name, exc_info=True)
         return Called(error=f"{type(error).__name__}: {error}", code="tool_failed")
     return Called(value=value)
@@ -82,7 +82,7 @@ async def in_thread(function: Callable[[], Any], *, name: str) -> Any:
     def work() -> None:
         try:
             outcome, setter = context.run(function), future.set_result
-        except BaseException as error:  # a thread's error belongs to whoever waits for it, SystemExit too
+        except BaseException as error:  # edge: a thread's error belongs to whoever waits for it
             outcome, setter = error, future.set_exception
         try:
             loop.call_soon_threadsafe(tell, setter, outcome)

@@ -59,7 +59,7 @@ def _import(file: Path, hash_: bytes) -> ModuleType:
     try:
         with declaring_only():
             spec.loader.exec_module(module)
-    except Exception as error:  # a user's file may raise anything
+    except Exception as error:  # edge: a user's file may raise anything
         del sys.modules[name]
         raise ConfigError(
             f"The app {file} does not load: {type(error).__name__}: {error}", hint="Run it with python to see where."
