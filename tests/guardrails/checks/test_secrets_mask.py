@@ -25,7 +25,7 @@ class TestSecretsBlock(CheckConformance):
         return Check(Settings(type="secrets_mask", action="block"))
 
     def harmful(self) -> list[str]:
-        return list(ALL.values())
+        return [ALL[kind] for kind in ("api_key", "jwt", "url_password", "bearer_token")]
 
 
 @pytest.mark.parametrize("kind", sorted(ALL))
