@@ -38,6 +38,10 @@ def _server() -> str | Absent:
 
         with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
             connection.execute("SELECT 1")
+            if not configured:  # nothing of a test outlives its server
+                connection.execute("ALTER SYSTEM SET fsync = off")
+                connection.execute("ALTER SYSTEM SET full_page_writes = off")
+                connection.execute("SELECT pg_reload_conf()")
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         absences.append(reason)

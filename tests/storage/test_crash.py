@@ -54,7 +54,7 @@ def test_every_acknowledged_write_survives_kill_9(database_url: str, lines: int)
 
 
 def test_processes_that_start_and_write_together_lose_nothing(database_url: str) -> None:
-    children = [start(database_url, own, 50) for own in "abc"]
+    children = [start(database_url, own, 20) for own in "abc"]
     said: set[str] = set()
     for child in children:
         with child:
@@ -64,7 +64,7 @@ def test_processes_that_start_and_write_together_lose_nothing(database_url: str)
     database = Database.open(database_url)
     try:
         assert {name.decode() for name in database.read(names)} == said
-        assert len(said) == 3 * 8 * 50
+        assert len(said) == 3 * 8 * 20
     finally:
         database.close()
 
