@@ -86,6 +86,8 @@ class Misbehaving:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        for _ in range(10):  # what was accepted in this turn of the loop becomes a task some turns later
+            await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
