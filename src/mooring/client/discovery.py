@@ -24,7 +24,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 class StartTemporary(Protocol):
     """Starts a `serve` for this process and says where it is; it ends with the process."""
 
-    def __call__(self, home: Path) -> Endpoint: ...
+    def __call__(self, home: Path, /) -> Endpoint: ...
 
 
 class LocalWorker(Protocol):
