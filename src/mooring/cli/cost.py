@@ -85,15 +85,25 @@ def budgets(project: str) -> None:
 @cost_command.command("reconcile")
 @click.argument("export", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--project", default="default", show_default=True)
-def reconcile(export: Path, project: str) -> None:
+@click.option(
+    "--complete",
+    is_flag=True,
+    help="The export names every request so far: what is held and not in it cost nothing, and is released.",
+)
+def reconcile(export: Path, project: str, complete: bool) -> None:
     """Settle what is held from the provider's EXPORT (CSV), and compare the rest. Exit 1 if amounts differ."""
     from mooring.cli.rooms import with_rooms
     from mooring.core import ids
     from mooring.core.money import show_usd
     from mooring.gateway.reconcile import parse_csv
 
+    until_us = round(export.stat().st_mtime * 1e6)
     usages = parse_csv(export.read_text(encoding="utf-8"))
-    found = with_rooms(lambda rooms: rooms.journal.reconcile(project, usages))
+    found = with_rooms(
+        lambda rooms: rooms.journal.reconcile(
+            project, usages, is_complete_until_us=until_us if complete else None
+        )
+    )
     click.echo(f"{len(usages)} rows read; {found.settled} held attempts settled at {show_usd(found.settled_nanos)}.")
     for difference in found.differing:
         click.echo(

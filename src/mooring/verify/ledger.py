@@ -8,6 +8,7 @@ import asyncio
 import os
 import random
 import signal
+import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from mooring.core.errors import MooringError, UpstreamError
 from mooring.core.money import show_usd
 from mooring.gateway.reconcile import parse_csv
 from mooring.net import Deadlines, EgressPolicy, HttpClient, Request
+
+from mooring.processes.up import is_ready
 
 from .house import House, get_json, house
 from .journal_view import PROJECT, JournalView
@@ -79,17 +82,25 @@ class Battery:
         self.disconnect = disconnect
         self.chance = random.Random(seed)  # noqa: S311  # a reproducible load
         self.report = LedgerReport(violations=[])
+        self.is_up = True
         self.http = HttpClient(egress=EgressPolicy(allow=("127.0.0.0/8",)))
 
     async def client(self, share: int) -> None:
         """One of the clients: so many requests, one after the other."""
         for _ in range(share):
+            await self.until_ready()
             self.report.requests += 1
             try:
                 await self.request(hang_up=self.chance.random() < self.disconnect)
             except (UpstreamError, OSError):
                 self.report.broken += 1
-                await asyncio.sleep(0.05)  # serve is being started again
+
+    async def until_ready(self) -> None:
+        """Returns when serve answers; it is started again after each kill."""
+        while not self.is_up:
+            self.is_up = await asyncio.to_thread(is_ready, self.place.up.endpoint)
+            if not self.is_up:
+                await asyncio.sleep(0.1)
 
     async def request(self, *, hang_up: bool, is_probe: bool = False) -> None:
         is_stream = hang_up or self.chance.random() < 0.5
@@ -152,11 +163,13 @@ class Battery:
         return budgets[0].settled_nanos, budgets[0].held_nanos
 
     async def killer(self, stopping: asyncio.Event) -> None:
-        """kill -9 of serve, again and again, while the clients go on."""
+        """kill -9 of serve, again and again, each time after it has served for a while."""
         while not stopping.is_set():
+            await self.until_ready()
             await asyncio.sleep(KILL_EVERY_SECONDS)
             child = self.place.up.supervisor.children[0].process
             if child is not None and child.poll() is None and not stopping.is_set():
+                self.is_up = False
                 os.kill(child.pid, signal.SIGKILL)
                 self.report.kills += 1
 
@@ -188,10 +201,13 @@ async def load(battery: Battery, clients: int, requests: int, kill_serve: bool) 
 
 async def settle(battery: Battery) -> None:
     report, journal = battery.report, battery.journal.rooms.journal
+    await battery.until_ready()
     await quiet(battery)
     report.settled_before_nanos, report.held_before_nanos = await battery.ledger()
     export = await asyncio.to_thread(get_bytes, f"{battery.place.sim_url}/meter.csv")
-    await bridge(battery, journal.reconcile(PROJECT, parse_csv(export.decode())))
+    until_us = time.time_ns() // 1000  # nothing is in flight: the export names everything up to now
+    usages = parse_csv(export.decode())
+    await bridge(battery, journal.reconcile(PROJECT, usages, is_complete_until_us=until_us))
     report.metered_nanos = await asyncio.to_thread(battery.metered)
     report.settled_nanos, report.held_nanos = await battery.ledger()
     room = report.settled_nanos + 1_000_000_000
