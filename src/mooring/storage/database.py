@@ -34,7 +34,7 @@ class Engine(NamedTuple):
     open_reader: OpenSession
     errors: tuple[type[Exception], ...]
     explain: Callable[[Exception], StorageError]
-    open_channel: Callable[[Callable[[Callable[[Tx], object]], object]], Channel]
+    open_channel: "Callable[[Callable[[Callable[[Tx], None]], Future[None]]], Channel]"
 
 
 class Counters(NamedTuple):

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from mooring.core.errors import StorageError
 
@@ -15,18 +16,27 @@ STOP_SECONDS = 0.5  # how often the listening thread looks whether it must end
 class Notifications:
     """A `Channel` for everyone on the same database. `submit` queues an operation with the writer, without waiting."""
 
-    def __init__(self, url: str, submit: Callable[[Callable[[Tx], object]], object]) -> None:
+    def __init__(self, url: str, submit: Callable[[Callable[[Tx], None]], "Future[None]"]) -> None:
         self._url = url
         self._submit = submit
+        self._queued: set[str] = set()
         self._refusals: tuple[type[Exception], ...] = (StorageError, *postgresql.error_classes())
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def send(self, channel: str) -> None:
+        if channel in self._queued:
+            return  # the hint that waits for its transaction comes after this news, and so tells of it too
+
+        def operation(tx: Tx) -> None:
+            self._queued.discard(channel)
+            tx.one("SELECT pg_notify('mooring', ?)", (channel,))
+
+        self._queued.add(channel)
         try:
-            self._submit(lambda tx: tx.one("SELECT pg_notify('mooring', ?)", (channel,)))
+            self._submit(operation).add_done_callback(lambda _: self._queued.discard(channel))
         except StorageError:  # closed: nobody waits here any more, and the others poll
-            return
+            self._queued.discard(channel)
 
     def listen(self, on_hint: Callable[[str], None]) -> None:
         self._thread = threading.Thread(target=self._hear, args=(on_hint,), name="mooring-wakeups", daemon=True)
