@@ -12,6 +12,7 @@ Prefix = Literal["run", "call", "att", "key", "doc", "chunk", "col", "exp", "pro
 NewId = Callable[[], bytes]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 
 
@@ -39,7 +40,7 @@ new_id: NewId = IdSource()
 def show(prefix: Prefix, value: bytes) -> str:
     """`show("run", id)` is `run_01k…`."""
     number = int.from_bytes(value)
-    return prefix + "_" + "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return prefix + "_" + "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 def read(prefix: Prefix, text: str) -> bytes:
