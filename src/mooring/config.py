@@ -32,33 +32,42 @@ class Section(BaseModel):
 class ServerSection(Section):
     """[server]: the HTTP edge."""
 
-    host: str = Field("127.0.0.1", description="Address to listen on. Beyond loopback at least one API key must exist.")
+    host: str = Field(
+        default="127.0.0.1", description="Address to listen on. Beyond loopback at least one API key must exist."
+    )
     port: int | None = Field(
-        None,
+        default=None,
         ge=0,
         le=65535,
         description=f"Port to listen on. Without one, {DEFAULT_PORT}, or a free one that is then kept for this home.",
     )
-    allowed_hosts: tuple[str, ...] = Field((), description="Host names, beside loopback's, that requests may name.")
-    allowed_origins: tuple[str, ...] = Field((), description="Origins of other sites whose pages may call this server.")
-    body_limit_bytes: int = Field(32 * 1024 * 1024, gt=0, description="Largest request body.")
-    drain_seconds: float = Field(10.0, ge=0, description="How long running requests may take after SIGTERM.")
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="Host names, beside loopback's, that requests may name."
+    )
+    allowed_origins: tuple[str, ...] = Field(
+        default=(), description="Origins of other sites whose pages may call this server."
+    )
+    body_limit_bytes: int = Field(default=32 * 1024 * 1024, gt=0, description="Largest request body.")
+    drain_seconds: float = Field(default=10.0, ge=0, description="How long running requests may take after SIGTERM.")
 
 
 class StorageSection(Section):
     """[storage]: where the journal is kept."""
 
-    url: str | None = Field(None, description="`postgresql://…`; without one, SQLite in the home.")
+    url: str | None = Field(default=None, description="`postgresql://…`; without one, SQLite in the home.")
     durability: Literal["kill", "power"] = Field(
-        "kill", description="What a committed row survives: the process being killed, or the power failing (fsync)."
+        default="kill",
+        description="What a committed row survives: the process being killed, or the power failing (fsync).",
     )
 
 
 class WorkerSection(Section):
     """[worker]: agents and ingestion."""
 
-    count: int = Field(2, ge=0, le=64, description="Worker processes of `mooring up`; two, so that one is warm.")
-    slots: int = Field(8, ge=1, le=256, description="Runs that one worker works on at once.")
+    count: int = Field(
+        default=2, ge=0, le=64, description="Worker processes of `mooring up`; two, so that one is warm."
+    )
+    slots: int = Field(default=8, ge=1, le=256, description="Runs that one worker works on at once.")
 
 
 class Config(Section):
@@ -77,7 +86,7 @@ class Config(Section):
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Config:
-    """The configuration from `path` (else `MOORING_CONFIG`, else `mooring.toml` here, if there is one) and the environment.
+    """The configuration from `path` (else `MOORING_CONFIG`, else `mooring.toml` here, if any) and the environment.
 
     Raises:
         ConfigError: every mistake, one line each, with its path and what was probably meant.
@@ -103,7 +112,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.", hint="Name another with MOORING_CONFIG.") from error
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}.", hint="Name another: MOORING_CONFIG=FILE."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
 

@@ -86,7 +86,9 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def build(config: Config, home: Home, *, kind: ProcessKind, app_path: Path | None = None) -> AsyncIterator[Server]:
+async def build(
+    config: Config, home: Home, *, kind: ProcessKind, app_path: Path | None = None
+) -> AsyncIterator[Server]:
     """Opens the home and wires the rooms; closes them in the opposite order.
 
     Raises:

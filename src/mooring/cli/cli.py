@@ -54,14 +54,11 @@ class Verbs(click.Group):
                 formatter.write_dl([(name, line) for name, (_, line) in verbs.items()])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             from mooring.core.registry import did_you_mean
 
-            if args and args[0] not in VERBS and args[0] not in OPERATORS:
-                error.message = f"No such command '{args[0]}'. {did_you_mean(args[0], [*VERBS, *OPERATORS])}"
-            raise
+            raise click.UsageError(f"No such command '{args[0]}'. {did_you_mean(args[0], [*VERBS, *OPERATORS])}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -42,10 +42,15 @@ def report(project: str = "default", as_json: bool = False) -> None:
 @click.argument("cap_usd")
 @click.option("--project", default="default", show_default=True)
 @click.option(
-    "--scope", default="project", show_default=True, type=click.Choice(["project", "key", "user", "model", "tag", "run"])
+    "--scope",
+    default="project",
+    show_default=True,
+    type=click.Choice(["project", "key", "user", "model", "tag", "run"]),
 )
 @click.option("--subject", default="", help="Which key, user, model, tag or run; empty for the project.")
-@click.option("--window", default="month", show_default=True, type=click.Choice(["hour", "day", "week", "month", "total"]))
+@click.option(
+    "--window", default="month", show_default=True, type=click.Choice(["hour", "day", "week", "month", "total"])
+)
 def budget(cap_usd: str, project: str, scope: str, subject: str, window: str) -> None:
     """Set a cap of CAP_USD dollars. It cannot be overshot: each call reserves its maximum before it is sent."""
     from decimal import InvalidOperation
@@ -100,9 +105,7 @@ def reconcile(export: Path, project: str, complete: bool) -> None:
     until_us = round(export.stat().st_mtime * 1e6)
     usages = parse_csv(export.read_text(encoding="utf-8"))
     found = with_rooms(
-        lambda rooms: rooms.journal.reconcile(
-            project, usages, is_complete_until_us=until_us if complete else None
-        )
+        lambda rooms: rooms.journal.reconcile(project, usages, is_complete_until_us=until_us if complete else None)
     )
     click.echo(f"{len(usages)} rows read; {found.settled} held attempts settled at {show_usd(found.settled_nanos)}.")
     for difference in found.differing:

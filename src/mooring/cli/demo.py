@@ -7,7 +7,9 @@ import click
 
 @click.command("demo")
 @click.option("--once", is_flag=True, help="End after the tour; exit 1 if a step did not hold.")
-@click.option("--docs", type=click.Path(exists=True, path_type=Path), default=None, help="Your folder instead of the sample.")
+@click.option(
+    "--docs", type=click.Path(exists=True, path_type=Path), default=None, help="Your folder instead of the sample."
+)
 def demo_command(once: bool, docs: Path | None) -> None:
     """Start everything, tell what really happens, keep serving."""
     from mooring.cli.up import prepare_process

@@ -18,7 +18,9 @@ def keys_command() -> None:
     type=click.Choice(["call", "read", "write", "admin"]),
     help="What it may do; repeatable. Without one: call, read, write.",
 )
-@click.option("--expires-days", type=click.IntRange(1), default=None, help="Days until it stops working. Without: never.")
+@click.option(
+    "--expires-days", type=click.IntRange(1), default=None, help="Days until it stops working. Without: never."
+)
 def create(name: str, project: str, scopes: tuple[str, ...], expires_days: int | None) -> None:
     """Make a key. It is shown once and kept only as a hash."""
     from mooring.cli.rooms import with_rooms

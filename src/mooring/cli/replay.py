@@ -7,7 +7,9 @@ import click
 
 @click.command("replay")
 @click.argument("run_id", default="last")
-@click.option("--verify", is_flag=True, help="Exit 1 unless every event came out the same and the run's end was reached.")
+@click.option(
+    "--verify", is_flag=True, help="Exit 1 unless every event came out the same and the run's end was reached."
+)
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 def replay_command(run_id: str, verify: bool, as_json: bool) -> None:
     """Run RUN_ID (or `last`) again from its journal: no model, no tool, no network."""

@@ -9,7 +9,9 @@ import click
 
 
 @click.command("run", context_settings={"ignore_unknown_options": True})
-@click.option("--resume", "run_id", default=None, help="Go on with this run (run_… or last) instead of starting the file.")
+@click.option(
+    "--resume", "run_id", default=None, help="Go on with this run (run_… or last) instead of starting the file."
+)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run_command(run_id: str | None, file: Path, arguments: tuple[str, ...]) -> None:

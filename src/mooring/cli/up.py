@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 
-APP = click.option("--app", "app_path", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file with agents.")
+APP = click.option(
+    "--app", "app_path", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file with agents."
+)
 
 
 @click.command("up")

@@ -12,7 +12,9 @@ def verify_command() -> None:
 
 
 @verify_command.command("crash")
-@click.option("--runs", "kills", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Kills that must hit.")
+@click.option(
+    "--runs", "kills", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Kills that must hit."
+)
 @click.option("--kill", "target", default="worker", show_default=True, type=click.Choice(["worker", "serve"]))
 @click.option("--seed", default=1, show_default=True, help="Of the random moments.")
 def crash(kills: int, target: str, seed: int) -> None:
@@ -26,7 +28,9 @@ def crash(kills: int, target: str, seed: int) -> None:
 @verify_command.command("ledger")
 @click.option("--clients", default=64, show_default=True, type=click.IntRange(1, 1024))
 @click.option("--requests", default=4000, show_default=True, type=click.IntRange(1, 1_000_000))
-@click.option("--disconnect", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Share of clients that hang up.")
+@click.option(
+    "--disconnect", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Share of clients that hang up."
+)
 @click.option("--kill", "target", default=None, type=click.Choice(["serve"]), help="Kill serve every 1.5 seconds.")
 @click.option("--cap-usd", default="0.3", show_default=True, help="The budget's cap.")
 @click.option("--seed", default=1, show_default=True)

@@ -76,7 +76,12 @@ class RateLimited(MooringError):
     is_retryable = True
 
     def __init__(
-        self, message: str, *, retry_after_seconds: float | None = None, hint: str | None = None, param: str | None = None
+        self,
+        message: str,
+        *,
+        retry_after_seconds: float | None = None,
+        hint: str | None = None,
+        param: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint, param=param)
         self.retry_after_seconds = retry_after_seconds

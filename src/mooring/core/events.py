@@ -8,7 +8,17 @@ from collections.abc import Iterable
 
 import msgspec
 
-from .messages import ChatResponse, Choice, FinishReason, Message, Part, RefusalPart, TextPart, ThinkingPart, ToolCallPart
+from .messages import (
+    ChatResponse,
+    Choice,
+    FinishReason,
+    Message,
+    Part,
+    RefusalPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+)
 from .usage import Usage
 
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """One family: `Registry("provider", "mooring.providers", "mooring.gateway.providers", "Provider")`.
 
-    `attribute` is the name that each plug-in module exports; `extras` maps a missing package to the extra that brings it.
+    `attribute` is the name that each plug-in module exports; `extras` maps a package to the extra that brings it.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Registry(Generic[T]):
         """The plug-in of this name.
 
         Raises:
-            ConfigError: unknown name (the nearest one is suggested) or a missing package (its install command is given).
+            ConfigError: an unknown name (the nearest is suggested) or a missing package (with its install command).
         """
         if name not in self._loaded:
             self._loaded[name] = self._load(name)

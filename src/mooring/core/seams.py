@@ -29,7 +29,7 @@ class Redactor(Protocol):
 
 
 class Complete(Protocol):
-    """Asks a model on Mooring's own behalf (a judge, a rewriter); its calls are marked so that guards do not recurse."""
+    """Asks a model on Mooring's own behalf (a judge, a rewriter); its calls are marked: guards do not recurse."""
 
     async def __call__(self, request: ChatRequest, /) -> ChatResponse: ...
 

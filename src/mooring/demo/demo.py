@@ -52,7 +52,9 @@ def start(home: Home, log: Callable[[str], None]) -> Demo:
     os.environ["MOORING_CONFIG"] = str(path)
     settings = config.load(path)
     sim = Child("sim", ["sim", "--", "--port", str(port)])
-    return Demo(home, sim_url, settings, up.start(settings, home, log=log, app_path=APP, config_path=path, beside=[sim]))
+    return Demo(
+        home, sim_url, settings, up.start(settings, home, log=log, app_path=APP, config_path=path, beside=[sim])
+    )
 
 
 def sim_port(home: Home) -> int:

@@ -51,7 +51,7 @@ class Tour:
             StepFailed: one did not hold; the message says which and what was seen.
         """
         self.say(f"serve and two workers run at {self.demo.up.endpoint.url}; data in {self.demo.home.path}")
-        self.say("built in: local/reader (answers by quoting). simulated: sim/*, which bills like a vendor. nothing is spent.")
+        self.say("built in: local/reader, which quotes. simulated: sim/*, which bills like a vendor. nothing is spent.")
         spent, metered = self.bill(), self.metered()
         self.documents()
         self.ask()
@@ -87,7 +87,9 @@ class Tour:
         for citation in answer.citations[:2]:
             self.check_citation(answer, citation)
             section = f" § {citation.section}" if citation.section else ""
-            self.say(f"  [{citation.number}] {citation.path}{section}, characters {citation.start}-{citation.end}: verified")
+            self.say(
+                f"  [{citation.number}] {citation.path}{section}, characters {citation.start}-{citation.end}: verified"
+            )
 
     def question_about(self) -> str:
         """A question that the first documents can answer: about their first words, whatever they are."""
@@ -106,9 +108,7 @@ class Tour:
         source = self.docs or HANDBOOK
         file = source if source.is_file() else source / citation.path
         text = file.read_bytes().decode("utf-8-sig")
-        expect(
-            text[citation.start : citation.end] == citation.text, f"citation {citation} does not resolve in {file}"
-        )
+        expect(text[citation.start : citation.end] == citation.text, f"citation {citation} does not resolve in {file}")
 
     def stream(self) -> None:
         pieces, cost = 0, None
@@ -170,7 +170,9 @@ class Tour:
 
     def compare_bills(self, settled: int, metered: int) -> None:
         expect(settled == metered, f"the bill says {show_usd(settled)}, the provider's meter {show_usd(metered)}")
-        self.say(f"bill: {show_usd(settled)} settled, {show_usd(metered)} on the provider's meter: equal to the nano-dollar")
+        self.say(
+            f"bill: {show_usd(settled)} settled, {show_usd(metered)} on the provider's meter: equal to the nano-dollar"
+        )
 
     def verb(self, *arguments: str) -> None:
         """A verb of the command line, as a user would run it; its output is part of the tour."""

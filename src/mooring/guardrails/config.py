@@ -11,5 +11,6 @@ class GuardrailsConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     checks: tuple[dict[str, Any], ...] = Field(
-        (), description='The checks in their order, for example `[[guardrails.checks]]` with `type = "secrets_mask"`.'
+        default=(),
+        description='The checks in their order, for example `[[guardrails.checks]]` with `type = "secrets_mask"`.',
     )

@@ -1,4 +1,4 @@
-"""The built-in models, started at first use: serve holds the listening socket, and the first connection starts the process.
+"""The built-in models, started at first use: serve holds the listening socket, the first connection starts the process.
 
 The gateway sees an upstream like any other; a process that died is started again by the next connection.
 """

@@ -5,18 +5,14 @@ import contextlib
 import logging
 import os
 import socket
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import uvicorn
 
 from mooring.config import DEFAULT_PORT, Config
 from mooring.core.errors import ConfigError
+from mooring.server.listening import HttpServer, make_http
 from mooring.server.routes import create_application
-from mooring.server.server import Application
 from mooring.storage.home import Home
 from mooring.wiring import Server, build
 
@@ -51,34 +47,7 @@ async def serve(config: Config, home: Home, *, app_path: Path | None = None) -> 
             await asyncio.gather(sweeper, return_exceptions=True)
 
 
-def make_http(application: Application, config: Config) -> uvicorn.Server:
-    """uvicorn on uvloop and httptools, without its own log, date and signal handling."""
-    settings = uvicorn.Config(
-        application,
-        loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=round(config.server.drain_seconds),
-        timeout_keep_alive=75,
-    )
-    return _Http(settings)
-
-
-class _Http(uvicorn.Server):
-    """uvicorn, with signals left to us: the drain begins before it stops listening."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def begin_drain(rooms: Server, http: uvicorn.Server) -> None:
+def begin_drain(rooms: Server, http: HttpServer) -> None:
     """New requests are refused with 503; uvicorn waits for the running ones."""
     rooms.is_draining = True
     http.should_exit = True
@@ -91,44 +60,39 @@ def bind(config: Config, home: Home) -> socket.socket:
         ConfigError: the configured address cannot be had.
     """
     remembered = home.path / "port"
-    if config.server.port is not None:
-        candidates = [config.server.port]
-    else:
-        candidates = [_remembered(remembered), DEFAULT_PORT, 0]
-    for port in candidates:
-        if port is None:
-            continue
+    wanted = config.server.port
+    for port in [wanted] if wanted is not None else [*_remembered(remembered), DEFAULT_PORT, 0]:
         listener = socket.socket(socket.AF_INET6 if ":" in config.server.host else socket.AF_INET)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((config.server.host, port))
         except OSError as error:
             listener.close()
-            if config.server.port is not None:
+            if wanted is not None:
                 raise ConfigError(
                     f"{config.server.host}:{port} cannot be bound: {error.strerror}.",
                     hint="Another program has it: choose another [server] port, or leave it out for a free one.",
                 ) from error
             continue
-        if config.server.port is None:
+        if wanted is None:
             remembered.write_text(str(listener.getsockname()[1]))
         listener.set_inheritable(False)
         return listener
     raise ConfigError(f"No port could be bound on {config.server.host}.", hint="Check [server] host.")
 
 
-def _remembered(file: Path) -> int | None:
+def _remembered(file: Path) -> list[int]:
     try:
         text = file.read_text().strip()
     except OSError:
-        return None
-    return int(text) if text.isdigit() and 0 < int(text) < 65536 else None
+        return []
+    return [int(text)] if text.isdigit() and 0 < int(text) < 65536 else []
 
 
 def announce(home: Home, rooms: Server, address: str) -> Path:
     """The file by which workers and clients of this home find this server; for its owner's eyes only."""
     found = home.run_dir / f"serve-{os.getpid()}.json"
-    body = msgspec.json.encode({"url": address, "service_key": rooms.service_key, "pid": os.getpid(), "at": time.time()})
+    body = msgspec.json.encode({"url": address, "service_key": rooms.service_key, "pid": os.getpid()})
     draft = found.with_suffix(".tmp")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

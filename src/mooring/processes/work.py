@@ -12,7 +12,6 @@ from mooring.wiring import Server, build
 
 from .worker import Handler, Worker, stop_on_signals
 
-
 READY = "ready"  # what a warm worker says in its lock file
 
 

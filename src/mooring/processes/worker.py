@@ -41,7 +41,7 @@ class Worker:
         self._stopping.set()
 
     async def run(self, *, drain_seconds: float = 5.0) -> None:
-        """Until `stop`; then waits for the running ones, and gives back what is left: another worker goes on with it."""
+        """Until `stop`; then waits for the running ones, and gives back what is left to other workers."""
         sweeper = asyncio.create_task(sweep(self._journal))
         try:
             while not self._stopping.is_set():

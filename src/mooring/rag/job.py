@@ -1,13 +1,13 @@
 """Ingestion as durable work: any worker can run it, and again, because each document's step has a content key."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from mooring.core.clock import Clock, SystemClock
 from mooring.core.errors import LeaseLost, MooringError
-from mooring.journal.records import RunRecord, RunState
+from mooring.journal.records import RunRecord
 
 from .ingest import Outcome
 from .rag import Rag
@@ -33,7 +33,7 @@ class RunJournal(Protocol):
         self,
         run_id: bytes,
         epoch: int,
-        state: RunState,
+        state: Literal["completed", "failed", "cancelled"],
         *,
         output: bytes | None = None,
         error_code: str | None = None,

@@ -58,5 +58,9 @@ def check_origin(exchange: Exchange, section: ServerSection) -> None:
     if name.lower() not in LOOPBACK_HOSTS and name.lower() not in section.allowed_hosts:
         raise PermissionDenied(f"Host '{host[:100]}' is not allowed here.", hint="Add it to [server] allowed_hosts.")
     origin = exchange.header(b"origin")
-    if origin is not None and (urlsplit(origin).netloc.lower() != host.lower() and origin not in section.allowed_origins):
-        raise PermissionDenied(f"Origin '{origin[:100]}' is not allowed here.", hint="Add it to [server] allowed_origins.")
+    if origin is not None and (
+        urlsplit(origin).netloc.lower() != host.lower() and origin not in section.allowed_origins
+    ):
+        raise PermissionDenied(
+            f"Origin '{origin[:100]}' is not allowed here.", hint="Add it to [server] allowed_origins."
+        )

@@ -10,7 +10,9 @@ from .exchange import Exchange, Reply
 
 def internal_error() -> MooringError:
     """What a caller sees of a mistake of ours: nothing of the inside."""
-    return MooringError("Something failed inside Mooring.", hint="The server's log says what; look for this moment there.")
+    return MooringError(
+        "Something failed inside Mooring.", hint="The server's log says what; look for this moment there."
+    )
 
 
 def reply_for(error: MooringError, exchange: Exchange, redactor: Redactor) -> Reply:

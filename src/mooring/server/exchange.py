@@ -84,7 +84,8 @@ class Exchange:
             size += len(chunk)
             if size > self._limit:
                 raise TooLarge(
-                    f"The body is larger than {self._limit} bytes.", hint="Raise [server] body_limit_bytes, or send less."
+                    f"The body is larger than {self._limit} bytes.",
+                    hint="Raise [server] body_limit_bytes, or send less.",
                 )
             chunks.append(chunk)
             if not message.get("more_body", False):
@@ -101,7 +102,9 @@ class Exchange:
         try:
             return msgspec.json.decode(await self.body() or b"{}", type=kind)
         except msgspec.DecodeError as error:
-            raise InvalidRequest(f"The body is not valid: {error}.", hint="Send a JSON object as documented.") from error
+            raise InvalidRequest(
+                f"The body is not valid: {error}.", hint="Send a JSON object as documented."
+            ) from error
 
     async def disconnected(self) -> None:
         """Returns when the client has hung up."""

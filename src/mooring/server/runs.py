@@ -106,7 +106,9 @@ def app_of(rooms: Server, body: StartRun, *, is_service: bool) -> tuple[str | No
     if body.app_path is None:
         if rooms.app_path is None:
             raise InvalidRequest(
-                f"No app is loaded, so there is no agent '{body.agent}'.", hint="Run: mooring up --app app.py", param="agent"
+                f"No app is loaded, so there is no agent '{body.agent}'.",
+                hint="Run: mooring up --app app.py",
+                param="agent",
             )
         return rooms.app_path, rooms.app_digest
     if not is_service:

@@ -91,9 +91,7 @@ def uninterrupted(place: House) -> tuple[float, int]:
     return time.monotonic() - began, len(place.meter()) - before
 
 
-def kill_one(
-    place: House, journal: JournalView, order: str, delay: float, target: Target, report: CrashReport
-) -> None:
+def kill_one(place: House, journal: JournalView, order: str, delay: float, target: Target, report: CrashReport) -> None:
     wait_warm(place)
     run = start_run(place, order)
     time.sleep(delay)  # the random moment is the point of the battery

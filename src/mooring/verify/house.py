@@ -1,4 +1,4 @@
-"""A house for a battery: a home of its own, the double as a process of its own, serve and workers under a supervisor."""
+"""A house for a battery: a home of its own, the double as a process of its own, serve and workers."""
 
 import contextlib
 import json
@@ -62,7 +62,9 @@ class House:
 
 
 @contextlib.contextmanager
-def house(*, workers: int = 2, app_path: Path | None = None, more: str = "", folder: Path | None = None) -> Iterator[House]:
+def house(
+    *, workers: int = 2, app_path: Path | None = None, more: str = "", folder: Path | None = None
+) -> Iterator[House]:
     """Starts it all, and ends it all."""
     with contextlib.ExitStack() as stack:
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mooring-verify-")))
@@ -73,9 +75,7 @@ def house(*, workers: int = 2, app_path: Path | None = None, more: str = "", fol
         stack.callback(os.environ.pop, "MOORING_SIM_URL", None)
         settings = config.load(path)
         home = Home(place / "home")
-        running = up.start(
-            settings, home, log=lambda line: None, app_path=app_path, config_path=path, cwd=place
-        )
+        running = up.start(settings, home, log=lambda line: None, app_path=app_path, config_path=path, cwd=place)
         stack.callback(running.stop)
         stack.enter_context(running.supervisor.tended())
         yield House(home, sim_url, settings, path, running)

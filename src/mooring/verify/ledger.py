@@ -17,7 +17,6 @@ from mooring.core.errors import MooringError, UpstreamError
 from mooring.core.money import show_usd
 from mooring.gateway.reconcile import parse_csv
 from mooring.net import Deadlines, EgressPolicy, HttpClient, Request
-
 from mooring.processes.up import is_ready
 
 from .house import House, get_json, house
@@ -66,7 +65,8 @@ class LedgerReport:
             f"samples / violations       {self.samples} / {len(self.violations or ())}",
             *(f"  {line}" for line in (self.violations or [])[:10]),
             f"cap                        {show_usd(self.cap_nanos)}",
-            f"before reconciling         settled {show_usd(self.settled_before_nanos)}, held {show_usd(self.held_before_nanos)}",
+            f"before reconciling         settled {show_usd(self.settled_before_nanos)}, "
+            f"held {show_usd(self.held_before_nanos)}",
             f"after reconciling          settled {show_usd(self.settled_nanos)}, held {show_usd(self.held_nanos)}",
             f"the double's meter         {show_usd(self.metered_nanos)}",
             f"falsely refused            {self.falsely_refused}",
@@ -175,11 +175,20 @@ class Battery:
 
 
 def ledger(
-    *, clients: int, requests: int, disconnect: float, kill_serve: bool, cap_nanos: int, seed: int, log: Callable[[str], None]
+    *,
+    clients: int,
+    requests: int,
+    disconnect: float,
+    kill_serve: bool,
+    cap_nanos: int,
+    seed: int,
+    log: Callable[[str], None],
 ) -> LedgerReport:
     """Load, kills, samples; then the export is reconciled, and what fits the budget must pass."""
     with house(workers=0) as place, JournalView(place) as journal:
-        journal.wait(journal.rooms.journal.put_budget(PROJECT, scope="project", subject="", window="total", cap_nanos=cap_nanos))
+        journal.wait(
+            journal.rooms.journal.put_budget(PROJECT, scope="project", subject="", window="total", cap_nanos=cap_nanos)
+        )
         battery = Battery(place, journal, disconnect=disconnect, seed=seed)
         battery.report.cap_nanos = cap_nanos
         asyncio.run(load(battery, clients, requests, kill_serve))
@@ -241,6 +250,6 @@ async def bridge(battery: Battery, work: "object") -> object:
 
 
 def get_bytes(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=60) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310  # our own double, on loopback
         data: bytes = answer.read()
         return data
