@@ -3,7 +3,7 @@
 from mooring.core.errors import MooringError
 
 
-class KeyTaken(MooringError):  # noqa: N818
+class KeyTaken(MooringError):
     """Another call took the key in the meantime; nothing was written. Look at `call_id`: join it or replay it."""
 
     status = 409
