@@ -85,9 +85,9 @@ class Misbehaving:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for _ in range(10):  # what was accepted in this turn of the loop becomes a task some turns later
+        for _ in range(10):  # asyncio leaks a connection that it has accepted, but not yet made, when a server closes
             await asyncio.sleep(0)
+        self._server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
