@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from mooring.core import ids
@@ -140,6 +141,23 @@ def test_a_keyed_call_is_drained_into_the_journal_when_its_caller_hangs_up(tmp_p
             assert len(home.sim.requests) == 1
             await closed(home)
             assert await home.bill() == (await home.meter(), 0)
+
+    asyncio.run(scene())
+
+
+def test_a_drained_call_that_outlives_the_gateway_is_cut_and_settled(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with house(tmp_path) as home:
+            stall = home.sim.fault("stall_mid_stream", after_events=1)
+            outbound = await home.gateway.chat(home.inbound(say("one two three", stream=True), idempotency_key="k"))
+            await stall.reached.wait()
+            await home.gateway.aclose(drain_seconds=0.0)
+            answer = await read(outbound)
+            assert msgspec.json.decode(answer.data[-1])["error"]["code"] == "unavailable"
+            (call,) = await home.journal.list_calls("default")
+            assert call.state == "failed"
+            settled, held = await home.bill()
+            assert settled <= await home.meter() <= settled + held
 
     asyncio.run(scene())
 

@@ -4,7 +4,3 @@ Read `gateway.py` (the straight line), then `asked.py` (what is asked), `attempt
 `keyed.py` (paid once); `codecs/` and `providers/` hold the plug-ins. May import `guardrails`, `tracing`, `journal`,
 `storage`, `client`, `net` and `core`.
 """
-
-from . import tables
-
-__all__ = ["tables"]

@@ -97,7 +97,9 @@ def read(inbound: Inbound, codec: Codec, plan_of: Callable[[str], Plan]) -> Aske
         fields=wire.fields,
         body=inbound.body,
         plan=plan_of(request.model),
-        context=GuardContext(project_id=inbound.caller.project_id, route=inbound.path, user=user),
+        context=GuardContext(
+            project_id=inbound.caller.project_id, route=inbound.path, is_internal=inbound.is_internal, user=user
+        ),
         key=_key(inbound, run),
         run=run,
         user=user,

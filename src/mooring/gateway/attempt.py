@@ -270,9 +270,13 @@ class Attempt:
             await self._rooms.journal.finish_attempt(result, answer)
         except asyncio.CancelledError:  # a second result is ignored, so the same one may be written again
             self._rooms.spawn(self._rooms.journal.finish_attempt(result, answer))
-            self.is_settled = True
+            self._written(answer)
             raise
+        self._written(answer)
+
+    def _written(self, answer: CallAnswer | None) -> None:
         self.is_settled = True
+        self.call.is_closed = answer is not None
 
     def account(self) -> int | None:
         """What it cost, added to the call's sum once: a stream tells its cost before its result is written."""

@@ -16,12 +16,13 @@ from .rooms import Rooms
 
 @dataclass(slots=True)
 class Call:
-    """`is_open` once its row is written. `failures` tell what each attempt came to."""
+    """`is_open` once its row is written, `is_closed` once that has its answer; `failures` in the caller's words."""
 
     rooms: Rooms
     asked: Asked
     row: NewCall
     is_open: bool = False
+    is_closed: bool = False
     number: int = 0
     settled_nanos: int = 0
     is_cost_known: bool = True

@@ -79,9 +79,9 @@ class Gateway:
         """Where a provider that this program starts by itself has come up."""
         self._router.set_base_url(provider, url)
 
-    async def aclose(self) -> None:
-        """Waits for calls that are drained and for results that are being written."""
-        await self._rooms.drain()
+    async def aclose(self, *, drain_seconds: float = 10.0) -> None:
+        """Waits for calls that are drained, so long, and for results that are being written."""
+        await self._rooms.drain(drain_seconds)
 
     # The straight line ---------------------------------------------------------
 
@@ -108,7 +108,8 @@ class Gateway:
         except MooringError as error:
             if not call.is_open:
                 raise
-            await self._close(call, error)
+            if not call.is_closed:
+                await self._close(call, error)
             return self._failed(call, error)
 
     async def _first_answer(self, call: Call) -> Outbound:

@@ -10,6 +10,7 @@ from .keys import Caller
 class Inbound:
     """One request as it came: `headers` by lower-case name, `query` as raw bytes, `body` whole.
 
+    `is_internal` marks Mooring's own questions (a judge, a rewriter), so that guards do not recurse.
     `disconnected()` returns when the client has hung up; the gateway asks for it only where a call takes long.
     """
 
@@ -19,6 +20,7 @@ class Inbound:
     method: str = "POST"
     path: str = "/v1/chat/completions"
     query: bytes = b""
+    is_internal: bool = False
     disconnected: Callable[[], Awaitable[object]] | None = None
 
     def header(self, name: bytes) -> str | None:

@@ -9,7 +9,7 @@ import hmac
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 from mooring.core import ids
-from mooring.core.errors import CallUncertain, KeyReused, MooringError, UpstreamTimeout
+from mooring.core.errors import CallUncertain, KeyReused, MooringError, Unavailable, UpstreamTimeout
 from mooring.journal.errors import KeyTaken
 from mooring.journal.records import CallRecord
 
@@ -60,7 +60,7 @@ class Keyed:
         flight = self._flights.get(place)
         if flight is None:
             flight = self._flights[place] = Flight(binding)
-            self._rooms.spawn(self._fly(place, flight, asked, work))
+            self._rooms.fly(self._fly(place, flight, asked, work))
         else:
             asked.slot.release()
             if not hmac.compare_digest(flight.binding, binding):
@@ -77,10 +77,10 @@ class Keyed:
             except MooringError as error:
                 outbound = self._refuse(asked, error)
             await flight.take(outbound)
-        except BaseException as error:
-            flight.fail(error)
-            if not isinstance(error, Exception):
-                raise
+        except BaseException:  # cut at shutdown, or a mistake of ours: whoever listens is told, and it goes on
+            stopped = Unavailable("The call was stopped before its end.", hint="Ask again with the same key.")
+            flight.stop(self._refuse(asked, stopped), asked.codec.encode_stream_error(stopped))
+            raise
         finally:
             del self._flights[place]
             asked.slot.release()
@@ -149,7 +149,6 @@ class Flight:
         self.binding = binding
         self._chunks: list[bytes] = []
         self._is_over = False
-        self._error: BaseException | None = None
         loop = asyncio.get_running_loop()
         self._head: asyncio.Future[Outbound] = loop.create_future()
         self._more: asyncio.Future[None] = loop.create_future()
@@ -173,12 +172,14 @@ class Flight:
         self._is_over = True
         self._wake()
 
-    def fail(self, error: BaseException) -> None:
-        """Something of ours broke."""
-        self._error = error
+    def stop(self, refusal: Outbound, last_event: bytes) -> None:
+        """It ends here: with the refusal where nothing was handed out, else with an error as the last event."""
+        if self._is_over:
+            return
         if not self._head.done():
-            self._head.set_exception(error if isinstance(error, Exception) else MooringError("The call was stopped."))
-            self._head.exception()  # seen: there may be nobody left to ask
+            self._head.set_result(refusal)
+        self._chunks.append(last_event)
+        self._is_over = True
         self._wake()
 
     def _wake(self) -> None:
@@ -192,8 +193,6 @@ class Flight:
             while position < len(self._chunks):
                 position += 1
                 yield self._chunks[position - 1]
-            if self._error is not None:
-                raise self._error
             if self._is_over:
                 return
             await asyncio.shield(self._more)

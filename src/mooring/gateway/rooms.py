@@ -37,20 +37,33 @@ class Rooms:
         self.prices = Prices()
         self.clock = clock
         self.new_id = new_id
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._writes: set[asyncio.Task[Any]] = set()
+        self._flights: set[asyncio.Task[Any]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
-        """A task that the gateway waits for when it closes."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        """A write that the gateway waits for when it closes."""
+        return _tracked(work, self._writes)
+
+    def fly(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        """A call that is drained, whoever hangs up."""
+        return _tracked(work, self._flights)
 
     async def keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Awaits work that goes on if the waiter is cancelled."""
         await asyncio.shield(self.spawn(work))
 
-    async def drain(self) -> None:
-        """Until every such task has ended."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def drain(self, seconds: float) -> None:
+        """Until every call that is drained has ended, or is cut after so long, and every write is done."""
+        if self._flights:
+            _, late = await asyncio.wait(self._flights, timeout=seconds)
+            for flight in late:
+                flight.cancel()
+        while self._flights or self._writes:
+            await asyncio.gather(*self._flights, *self._writes, return_exceptions=True)
+
+
+def _tracked(work: Coroutine[Any, Any, Any], tasks: "set[asyncio.Task[Any]]") -> "asyncio.Task[Any]":
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    return task

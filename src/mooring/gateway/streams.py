@@ -13,7 +13,7 @@ from mooring.core.errors import Blocked, MooringError, StorageError, TooLarge, U
 from mooring.core.events import Event, MessageEnd, StreamError, UsageReport
 from mooring.journal.records import CallAnswer
 from mooring.net.response import Response
-from mooring.net.sse import SseEvent, SseParser
+from mooring.net.sse import SseParser
 
 from .attempt import Attempt, oversized
 from .hangup import HangUp
@@ -42,6 +42,8 @@ class Relay:
         self._hides_usage = not call.asked.request.wants_usage
         self._pending: list[bytes] = []
         self._sent: list[bytes] = []
+        self._is_clear = self._passes and not self._is_guarded
+        self._is_between = True
         self._is_over = False
         self._has_begun = False
         self._generator: AsyncGenerator[bytes, None] | None = None
@@ -119,24 +121,53 @@ class Relay:
             f"{self._attempt.step.target} ended its stream without the terminal event.", is_billable=True
         )
 
-    def _parsed(self, data: bytes) -> list[SseEvent]:
+    def _take(self, data: bytes) -> None:
+        """Decode what has come; what may go out is `_pending`, also what came before an event that is broken."""
+        payloads = self._plain(data)
+        whole = data if payloads is not None and self._is_clear else None
+        taken: list[tuple[bytes, list[Event]]] = []
         try:
-            return self._parser.feed(data)
+            for payload in self._parsed(data) if payloads is None else payloads:
+                events = self._decoder.feed(payload)
+                if events and self._note(events):
+                    whole = None
+                    break
+                taken.append((payload, events))
+        except MooringError:
+            self._forward(None, taken)
+            raise
+        self._forward(whole, taken)
+
+    def _forward(self, whole: bytes | None, taken: list[tuple[bytes, list[Event]]]) -> None:
+        """Pass a piece on: as a whole where all of it passes, else event by event."""
+        self._has_begun = self._has_begun or any(events for _, events in taken)
+        if whole is not None and self._pass_whole(whole):
+            return
+        for payload, events in taken:
+            self._pass(payload, events)
+
+    def _plain(self, data: bytes) -> list[bytes] | None:
+        """The payloads of a piece that holds whole one-line `data` events and nothing else; None for any other."""
+        is_between, self._is_between = self._is_between, data.endswith(b"\n\n") and b"\r" not in data
+        if not (is_between and self._is_between and data.startswith(b"data: ") and _is_utf8(data)):
+            return None
+        payloads = data[6:-2].split(b"\n\ndata: ")
+        return payloads if data.count(b"\n") == 2 * len(payloads) else None
+
+    def _parsed(self, data: bytes) -> list[bytes]:
+        try:
+            return [event.data.encode() for event in self._parser.feed(data)]
         except TooLarge as error:
             raise oversized(error) from error
 
-    def _take(self, data: bytes) -> None:
-        """Decode what has come; what may go out is `_pending`."""
-        for event in self._parsed(data):
-            if self._is_over:
-                return
-            payload = event.data.encode()
-            events = self._decoder.feed(payload)
-            if events:
-                self._has_begun = True
-                if self._note(events):
-                    return
-            self._pass(payload, events)
+    def _pass_whole(self, data: bytes) -> bool:
+        """Many events at once, where nothing but a last `"usage":null` can have to go."""
+        if self._hides_usage:
+            data = data.replace(b',"usage":null}\n\n', b"}\n\n")  # no string of JSON holds a line break
+            if b'"usage"' in data:
+                return False
+        self._pending.append(data)
+        return True
 
     def _note(self, events: list[Event]) -> bool:
         """Whether the terminal event was among them.
@@ -220,8 +251,8 @@ class Relay:
         """Reads on for the usage alone: what the provider generates is paid for anyway."""
         try:
             while not self._is_over:
-                for event in self._parser.feed(await self._next()):
-                    self._note(self._decoder.feed(event.data.encode()))
+                for payload in self._parsed(await self._next()):
+                    self._note(self._decoder.feed(payload))
         except MooringError:
             return  # then its cost is not known, and stays held
 
@@ -231,3 +262,13 @@ class Relay:
         error = UpstreamDisconnected("The client hung up before the stream had ended.")
         await self._attempt.abandon("client_disconnected", self._answer("failed", b"", error))
         self.call.asked.slot.release()
+
+
+def _is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -70,7 +70,7 @@ class Decoder:
         Raises:
             UpstreamMalformed: not JSON, or fields of another type.
         """
-        if data == DONE:
+        if data[:1] == b"[" and data.rstrip() == DONE:
             return [MessageEnd()]
         if not data.strip():
             return []
