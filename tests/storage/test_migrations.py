@@ -2,19 +2,24 @@
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.pool import NullPool
 from tests.storage.rooms import ROOMS
 from tests.storage.rows import names, note
 
 from mooring.core.errors import ConfigError
-from mooring.storage import Database, metadata, migrate, sqlite
+from mooring.storage import Database, migrate, sqlite
+from mooring.storage.schema import metadata
+from mooring.storage.schema_version import HEAD
 
 HINT = "run: python -m tests.storage.write_revision"
 SHAPES = {
@@ -132,3 +137,9 @@ def test_a_migration_that_fails_leaves_nothing_behind(
             migrate.upgrade(database_url)
     assert shape(engine) == []
     Database.open(database_url).close()
+
+
+def test_the_revision_that_a_start_looks_for_is_the_newest_one() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]

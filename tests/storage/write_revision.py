@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text, UniqueConst
 from tests.storage.rooms import ROOMS
 
 import mooring.storage.migrations.versions as versions
-from mooring.storage import metadata
+from mooring.storage.schema import metadata
 
 FILE = Path(next(iter(versions.__path__))) / "r0001_initial.py"
 KINDS = {LargeBinary: "_bytes", BigInteger: "_int", Text: "_text"}

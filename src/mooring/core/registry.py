@@ -7,6 +7,7 @@ import difflib
 import importlib
 import pkgutil
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import Generic, TypeVar
 
 from .errors import ConfigError
@@ -64,6 +65,11 @@ class Registry(Generic[T]):
                 hint=f"Run: pip install 'mooring[{self._extras[missing]}]'",
             ) from error
         return loaded
+
+
+def late(module: str) -> ModuleType:
+    """A module that most processes never need and that costs too much to load with every start."""
+    return importlib.import_module(module)
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

@@ -9,10 +9,10 @@ from importlib.metadata import version
 from typing import Any
 
 import msgspec
-from genai_prices import data_snapshot
 
 from mooring.core.clock import to_datetime
 from mooring.core.money import Price, nanos, picos_per_token
+from mooring.core.registry import late
 from mooring.core.usage import Usage
 
 from .config import PriceConfig
@@ -78,7 +78,8 @@ class Prices:
         if vendor.price_provider is None:
             return None
         try:
-            _, info = data_snapshot.get_snapshot().find_provider_model(model, None, vendor.price_provider, None)
+            snapshot = late("genai_prices.data_snapshot").get_snapshot()  # 0.5 s: only vendors with a list need it
+            _, info = snapshot.find_provider_model(model, None, vendor.price_provider, None)
         except LookupError:
             return None
         return _sheet_of(info.get_prices(moment), self._source)

@@ -5,7 +5,6 @@ line), then `calls.py`, `ledger.py`, `runs.py`, `tools.py`, `liveness.py`; `cont
 `repository/` holds the SQL, and only it. May import `storage`, `client`, `net` and `core`.
 """
 
-from . import tables
 from .errors import KeyTaken
 from .journal import Journal
 from .ledger import Bill, BillLine, BudgetState, MeteredUsage, ReconcileReport
@@ -27,5 +26,4 @@ __all__ = [
     "ReconcileReport",
     "RunRecord",
     "RunRef",
-    "tables",
 ]

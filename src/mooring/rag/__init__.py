@@ -6,7 +6,6 @@ contract and `testing.py` as their test. `job.py` is ingestion as durable work.
 May import `journal`, `storage`, `client` and `core`; models are asked through a function that is passed in.
 """
 
-from . import tables
 from .config import RagConfig
 from .index import KeywordIndex
 from .ingest import IngestReport, Outcome
@@ -24,5 +23,4 @@ __all__ = [
     "Outcome",
     "Rag",
     "RagConfig",
-    "tables",
 ]

@@ -11,8 +11,7 @@ from .blobs import Blobs
 from .database import Database
 from .home import Home
 from .liveness import FileLock, ProcessLock
-from .schema import metadata
 from .transaction import Lock, Tx
 from .wakeups import Wakeups
 
-__all__ = ["Ballast", "Blobs", "Database", "FileLock", "Home", "Lock", "ProcessLock", "Tx", "Wakeups", "metadata"]
+__all__ = ["Ballast", "Blobs", "Database", "FileLock", "Home", "Lock", "ProcessLock", "Tx", "Wakeups"]

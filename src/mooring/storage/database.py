@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Self, TypeVar
 
 from mooring.core.errors import ConfigError, StorageError, StorageFull
+from mooring.core.registry import late
 
-from . import migrate, postgresql, sqlite
+from . import sqlite
 from .ballast import Ballast
 from .completion import Job
 from .datagrams import Datagrams
-from .notifications import Notifications
 from .readers import Readers
+from .schema_version import HEAD
 from .transaction import Dialect, Lock, OpenSession, Tx
 from .wakeups import Channel, Wakeups
 from .writer import Writer
@@ -77,7 +78,8 @@ class Database:
                 hint="Set [storage] url.",
                 param="storage.url",
             )
-        migrate.upgrade(url)
+        if not is_current(engine):
+            late("mooring.storage.migrate").upgrade(url)  # SQLAlchemy and Alembic: more than all the rest of a start
         return cls(engine, readers=readers, ballast=Ballast(ballast) if ballast is not None else None)
 
     def require_space(self) -> None:
@@ -135,6 +137,23 @@ class Database:
         self._readers.close()
 
 
+def is_current(engine: Engine) -> bool:
+    """Whether the database has this program's schema; if it cannot tell, migrating finds out."""
+    try:
+        session = engine.open_reader()
+    except StorageError:
+        return False
+    try:
+        session.begin_read()
+        rows = session.tx.all("SELECT version_num FROM alembic_version")
+        session.rollback()
+    except engine.errors:
+        return False
+    finally:
+        session.close()
+    return rows == [(HEAD,)]
+
+
 def _sqlite(path: Path, durability: Durability) -> Engine:
     path.parent.mkdir(parents=True, exist_ok=True)
     return Engine(
@@ -148,6 +167,8 @@ def _sqlite(path: Path, durability: Durability) -> Engine:
 
 
 def _postgresql(url: str) -> Engine:
+    postgresql = late("mooring.storage.postgresql")
+    notifications = late("mooring.storage.notifications")
     session = partial(postgresql.PostgresSession, url)  # how hard a COMMIT is flushed is the server's own setting
     return Engine(
         "postgresql",
@@ -155,5 +176,5 @@ def _postgresql(url: str) -> Engine:
         session,
         postgresql.error_classes(),
         postgresql.explain,
-        lambda write: Notifications(url, write),
+        lambda write: notifications.Notifications(url, write),
     )
