@@ -16,7 +16,7 @@ VERBS = {
     "up": ("up", "Start serve and the workers, and keep them running."),
     "demo": ("demo", "Take the tour: questions, an agent, a crash, the bill, a replay."),
     "ask": ("documents", "Ask a question about documents; the answer cites them."),
-    "documents": ("documents", "Add, list and remove documents."),
+    "documents": ("documents", "Read folders of documents; list what was read."),
     "run": ("run", "Run a file with agents, or resume one of its runs."),
     "runs": ("runs", "List runs; see and resolve uncertain calls."),
     "replay": ("replay", "Run a recorded run again, offline, and compare."),

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import click
 
-FILE = click.option("--file", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=None)
+FILE = click.option(
+    "--file",
+    "path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=None,
+    help="Instead of mooring.toml here.",
+)
 
 
 @click.group("config")

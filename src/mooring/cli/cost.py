@@ -16,7 +16,7 @@ def cost_command(context: click.Context) -> None:
 
 
 @cost_command.command("report")
-@click.option("--project", default="default", show_default=True)
+@click.option("--project", default="default", show_default=True, help="Which project.")
 @click.option("--json", "as_json", is_flag=True, help="The bill as JSON.")
 def report(project: str = "default", as_json: bool = False) -> None:
     """What was spent, by target; what may still be owed is held."""
@@ -40,7 +40,7 @@ def report(project: str = "default", as_json: bool = False) -> None:
 
 @cost_command.command("budget")
 @click.argument("cap_usd")
-@click.option("--project", default="default", show_default=True)
+@click.option("--project", default="default", show_default=True, help="Which project.")
 @click.option(
     "--scope",
     default="project",
@@ -71,7 +71,7 @@ def budget(cap_usd: str, project: str, scope: str, subject: str, window: str) ->
 
 
 @cost_command.command("budgets")
-@click.option("--project", default="default", show_default=True)
+@click.option("--project", default="default", show_default=True, help="Which project.")
 def budgets(project: str) -> None:
     """The caps, and where each window stands."""
     from mooring.cli.rooms import with_rooms
@@ -89,7 +89,7 @@ def budgets(project: str) -> None:
 
 @cost_command.command("reconcile")
 @click.argument("export", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--project", default="default", show_default=True)
+@click.option("--project", default="default", show_default=True, help="Which project.")
 @click.option(
     "--complete",
     is_flag=True,

@@ -36,7 +36,7 @@ def ask_command(question: str, collection: str, docs: Path | None, model: str | 
 
 @click.group("documents")
 def documents_command() -> None:
-    """Add, list and remove documents."""
+    """Read folders of documents; list what was read."""
 
 
 @documents_command.command("add")

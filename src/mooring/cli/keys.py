@@ -37,7 +37,7 @@ def create(name: str, project: str, scopes: tuple[str, ...], expires_days: int |
 
 
 @keys_command.command("list")
-@click.option("--project", default="default", show_default=True)
+@click.option("--project", default="default", show_default=True, help="Which project.")
 def list_(project: str) -> None:
     """The keys of a project; never their secrets."""
     from mooring.cli.rooms import with_rooms
@@ -49,7 +49,7 @@ def list_(project: str) -> None:
 
 @keys_command.command("revoke")
 @click.argument("key_id")
-@click.option("--project", default="default", show_default=True)
+@click.option("--project", default="default", show_default=True, help="Which project.")
 def revoke(key_id: str, project: str) -> None:
     """Make a key stop working, within two seconds."""
     from mooring.cli.rooms import with_rooms

@@ -12,7 +12,7 @@ def runs_command(context: click.Context) -> None:
 
 
 @runs_command.command("list")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def list_(limit: int = 20, as_json: bool = False) -> None:
     """The newest runs first."""
@@ -72,7 +72,9 @@ def uncertain(as_json: bool) -> None:
 
 @runs_command.command("resolve")
 @click.argument("call_id")
-@click.option("--as", "decision", required=True, type=click.Choice(["completed", "failed", "retry"]))
+@click.option(
+    "--as", "decision", required=True, type=click.Choice(["completed", "failed", "retry"]), help="The decision."
+)
 @click.option("--result", default=None, help="With completed: the tool's result, as JSON.")
 @click.option("--by", default="cli", show_default=True, help="Who decides; kept in the journal.")
 def resolve(call_id: str, decision: str, result: str | None, by: str) -> None:

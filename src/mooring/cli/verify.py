@@ -15,7 +15,14 @@ def verify_command() -> None:
 @click.option(
     "--runs", "kills", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Kills that must hit."
 )
-@click.option("--kill", "target", default="worker", show_default=True, type=click.Choice(["worker", "serve"]))
+@click.option(
+    "--kill",
+    "target",
+    default="worker",
+    show_default=True,
+    type=click.Choice(["worker", "serve"]),
+    help="Which process.",
+)
 @click.option("--seed", default=1, show_default=True, help="Of the random moments.")
 def crash(kills: int, target: str, seed: int) -> None:
     """kill -9 at random moments: nothing is paid twice, done twice or lost."""
@@ -26,14 +33,14 @@ def crash(kills: int, target: str, seed: int) -> None:
 
 
 @verify_command.command("ledger")
-@click.option("--clients", default=64, show_default=True, type=click.IntRange(1, 1024))
-@click.option("--requests", default=4000, show_default=True, type=click.IntRange(1, 1_000_000))
+@click.option("--clients", default=64, show_default=True, type=click.IntRange(1, 1024), help="At once.")
+@click.option("--requests", default=4000, show_default=True, type=click.IntRange(1, 1_000_000), help="In all.")
 @click.option(
     "--disconnect", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Share of clients that hang up."
 )
 @click.option("--kill", "target", default=None, type=click.Choice(["serve"]), help="Kill serve every 1.5 seconds.")
 @click.option("--cap-usd", default="0.3", show_default=True, help="The budget's cap.")
-@click.option("--seed", default=1, show_default=True)
+@click.option("--seed", default=1, show_default=True, help="Of the random load.")
 def ledger(clients: int, requests: int, disconnect: float, target: str | None, cap_usd: str, seed: int) -> None:
     """Budgets under load: never overshot, equal to the provider's meter after reconciling."""
     from mooring.core.money import nanos

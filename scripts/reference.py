@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""Write the reference pages that come from the code: `config.md`, `cli.md` and `errors.md` in docs/reference.
+
+`tests/docs` compares the pages with what this makes, so run it after a change of a setting, a verb or an error.
+"""
+
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+import mooring
+from mooring.cli.cli import OPERATORS, VERBS
+from mooring.cli.cli import mooring as root
+from mooring.config import Config
+from mooring.core.errors import MooringError
+
+PAGES = Path(__file__).parents[1] / "docs" / "reference"
+MADE = "<!-- Made by scripts/reference.py from the code. Do not edit: run it. -->\n"
+
+
+def pages() -> dict[str, str]:
+    """The text of each page by its file name."""
+    return {"config.md": config_page(), "cli.md": cli_page(), "errors.md": errors_page()}
+
+
+# config ---------------------------------------------------------------------------------------------------------------
+
+CONFIG_HEAD = f"""{MADE}
+# Configuration
+
+Everything is optional: with no file at all Mooring starts, and models `local/…` (built in) and `openai/…` (if
+`OPENAI_API_KEY` is set) can be called.
+
+Settings come from `mooring.toml` in the working directory, or the file that `MOORING_CONFIG` names; then from the
+environment: `MOORING_SECTION__KEY=value`, such as `MOORING_SERVER__PORT=8080`, wins over the file. An unknown key is
+refused with the nearest known one, and all mistakes are reported at once: `mooring config check`. `mooring config show`
+prints what is in force, `mooring config schema` its JSON Schema. A secret is a reference, `env:NAME` or `file:PATH`; a
+literal key is refused.
+
+`MOORING_HOME` names the folder of all data; without it, `.mooring/` is looked for upward from the working directory,
+like `.git`, and made there if there is none. `MOORING_URL` and `MOORING_API_KEY` are for clients: which server, which
+key.
+"""
+
+
+def config_page() -> str:
+    return CONFIG_HEAD + "".join(sections(Config, ""))
+
+
+PLACEHOLDERS = {"prices": "MODEL"}
+
+
+def sections(model: type[BaseModel], path: str) -> Iterator[str]:
+    """The section's own table, then those of the sections in it."""
+    rows, inner = [], []
+    for name, field in model.model_fields.items():
+        place = f"{path}.{name}" if path else name
+        nested, is_mapping = nested_model(field.annotation)
+        if nested is None:
+            rows.append(f"| `{name}` | {type_words(field)} | {default_words(field)} | {field.description or ''} |\n")
+        else:
+            inner.append((nested, f"{place}.{PLACEHOLDERS.get(name, 'NAME')}" if is_mapping else place))
+    if path:
+        about = re.sub(r"^\[\w+\]: |^The whole section.$", "", first_paragraph(model))
+        yield f"\n## `[{path}]`\n" + (f"\n{about[0].upper()}{about[1:]}\n" if about else "")
+        if rows:
+            yield "\n| key | value | default | what it does |\n|---|---|---|---|\n" + "".join(rows)
+    for nested, place in inner:
+        yield from sections(nested, place)
+
+
+def nested_model(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
+    """The section behind a field, and whether there is one for each name."""
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return annotation, False
+    if typing.get_origin(annotation) is dict:
+        value = typing.get_args(annotation)[1]
+        if inspect.isclass(value) and issubclass(value, BaseModel):
+            return value, True
+    return None, False
+
+
+WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+
+
+def type_words(field: FieldInfo) -> str:
+    words = annotation_words(field.annotation)
+    bounds = [bound for rule in field.metadata for bound in bound_words(rule)]
+    return f"{words}, {', '.join(bounds)}" if bounds else words
+
+
+def annotation_words(annotation: Any) -> str:
+    if annotation in WORDS:
+        return WORDS[annotation]
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return " or ".join(f'`"{value}"`' for value in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(annotation_words(one) for one in arguments if one is not type(None))
+    if origin is typing.Annotated:
+        return "`env:NAME` or `file:PATH`"
+    if origin is tuple:
+        return "list of tables" if typing.get_origin(arguments[0]) is dict else "list of texts"
+    raise TypeError(f"no words for {annotation}")
+
+
+def bound_words(rule: Any) -> Iterator[str]:
+    for name, sign in (("gt", "above"), ("ge", "at least"), ("lt", "below"), ("le", "at most")):
+        value = getattr(rule, name, None)
+        if value is not None:
+            yield f"{sign} {value}"
+
+
+def default_words(field: FieldInfo) -> str:
+    value = field.default
+    if field.is_required():
+        return "required"
+    if value is None:
+        return ""
+    if value == ():
+        return "`[]`"
+    return f"`{value!r}`".replace("'", '"') if isinstance(value, str) else f"`{str(value).lower()}`"
+
+
+# command line ---------------------------------------------------------------------------------------------------------
+
+CLI_HEAD = f"""{MADE}
+# Command line
+
+`mooring VERB --help` says the same. Exit codes: 0 done · 1 it failed, or what was verified did not hold · 2 the command
+line was wrong · 130 Ctrl-C. An error is one line on standard error that says what to do. `mooring sim` and
+`mooring local` hand their arguments on: `mooring sim -- --help`.
+"""
+
+
+def cli_page() -> str:
+    text = CLI_HEAD
+    with click.Context(root, info_name="mooring") as context:
+        for title, verbs in (("Commands", VERBS), ("Operators' commands", OPERATORS)):
+            text += f"\n## {title}\n"
+            for name in verbs:
+                command = root.get_command(context, name)
+                assert command is not None
+                text += "".join(command_text(command, name, context))
+    return text
+
+
+def command_text(command: click.Command, name: str, parent: click.Context) -> Iterator[str]:
+    with click.Context(command, info_name=name, parent=parent) as context:
+        usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+        yield f"\n### `{usage}`\n\n{first_paragraph_of(command.help or '')}\n"
+        options = [one for one in command.params if isinstance(one, click.Option)]
+        if options:
+            yield "\n| option | default | what it does |\n|---|---|---|\n" + "".join(map(option_row, options))
+        if isinstance(command, click.Group):
+            for inner in command.list_commands(context):
+                found = command.get_command(context, inner)
+                assert found is not None
+                yield from command_text(found, inner, context)
+
+
+def option_row(option: click.Option) -> str:
+    value = ""
+    if isinstance(option.type, click.Choice):
+        value = " " + " \\| ".join(map(str, option.type.choices))
+    elif not option.is_flag:
+        value = f" {option.make_metavar(click.Context(root))}".replace("|", "\\|")
+    default = "" if option.is_flag or not option.show_default or option.default == "" else f"`{option.default}`"
+    return f"| `{', '.join(option.opts)}{value}` | {default} | {option.help or ''} |\n"
+
+
+# errors ---------------------------------------------------------------------------------------------------------------
+
+ERRORS_HEAD = f"""{MADE}
+# Errors
+
+An error says what happened and what to do. On the wire it has the shape that OpenAI's clients know; `code` is what a
+program looks at, `message` is for people:
+
+```json
+{{"error": {{"message": "…", "type": "invalid_request_error", "param": "model", "code": "not_found"}}}}
+```
+
+`type` is `invalid_request_error` below 500 and `server_error` from there on. In a stream that has begun, the error is
+an event of this shape, and `data: [DONE]` does not follow. *Again*: whether the same request may succeed if it is sent
+again as it is. Answers with 409 carry `x-should-retry: false`, because the SDKs retry a 409 otherwise; a 429 carries
+`retry-after`. A run that ended with an error has the same codes in its `error.code`.
+
+| code | status | again | what happened |
+|---|---|---|---|
+"""
+ON_THE_WIRE = ("core", "gateway", "guardrails", "journal", "net", "rag", "server", "storage")
+
+
+def errors_page() -> str:
+    found = sorted(error_classes(), key=lambda error: (error.status, error.code))
+    rows = [
+        f"| `{error.code}` | {error.status} | {'yes' if error.is_retryable else 'no'} | {first_paragraph(error)} |\n"
+        for error in found
+    ]
+    return ERRORS_HEAD + "".join(rows)
+
+
+def error_classes() -> list[type[MooringError]]:
+    """The first class of each code, in the order of the tree."""
+    for info in pkgutil.walk_packages(mooring.__path__, "mooring."):
+        if info.name.split(".")[1] in ON_THE_WIRE and ".migrations" not in info.name:
+            importlib.import_module(info.name)
+    by_code: dict[str, type[MooringError]] = {}
+    for error in tree(MooringError):
+        if error.__module__.split(".")[1] in ON_THE_WIRE and not error.__name__.startswith("_"):
+            by_code.setdefault(error.code, error)
+    return list(by_code.values())
+
+
+def tree(error: type[MooringError]) -> Iterator[type[MooringError]]:
+    yield error
+    for child in sorted(error.__subclasses__(), key=lambda one: one.__name__):
+        yield from tree(child)
+
+
+def first_paragraph(thing: Any) -> str:
+    return first_paragraph_of(inspect.getdoc(thing) or "")
+
+
+def first_paragraph_of(text: str) -> str:
+    return re.sub(r"\s+", " ", text.split("\n\n", maxsplit=1)[0]).strip()
+
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        (PAGES / name).write_text(text, encoding="utf-8")
+        sys.stdout.write(f"docs/reference/{name}\n")
