@@ -108,7 +108,7 @@ class Keys:
             expires_at_us=None if lifetime_seconds is None else now + lifetime_seconds * 1_000_000,
             revoked_at_us=None,
         )
-        await self._database.write_async(lambda tx: repository.insert_key(project_id, tx, row))
+        await self._database.write_async(lambda tx: repository.insert_key(tx, project_id, row))
         return key
 
     async def verify(self, key: str) -> Caller:
@@ -137,7 +137,7 @@ class Keys:
 
     async def list(self, project_id: str) -> list[KeyInfo]:
         """A project's keys, newest first, without their secrets."""
-        rows = await self._database.read_async(lambda tx: repository.list_keys(project_id, tx))
+        rows = await self._database.read_async(lambda tx: repository.list_keys(tx, project_id))
         return [
             KeyInfo(
                 id=ids.show("key", row.id),
@@ -158,7 +158,7 @@ class Keys:
             NotFound: no such key in this project, or revoked before.
         """
         value, now = ids.read("key", key_id), self._clock.now_us()
-        if not await self._database.write_async(lambda tx: repository.revoke_key(project_id, tx, value, now)):
+        if not await self._database.write_async(lambda tx: repository.revoke_key(tx, project_id, value, now)):
             raise NotFound(f"This project has no key {key_id} in force.", hint="Run: mooring keys list")
         self._known = {known: entry for known, entry in self._known.items() if entry[0].api_key_id != value}
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from mooring.storage.transaction import Tx
+from mooring.storage.projects import cross_project
 
 
 class KeyRow(msgspec.Struct, frozen=True):
@@ -40,7 +41,7 @@ REVOKE_KEY = "UPDATE api_keys SET revoked_at_us = ? WHERE project_id = ? AND id 
 ANY_KEY = "SELECT 1 FROM api_keys WHERE revoked_at_us IS NULL LIMIT 1"
 
 
-def insert_key(project_id: str, tx: Tx, row: KeyRow) -> None:
+def insert_key(tx: Tx, project_id: str, row: KeyRow) -> None:
     tx.execute(
         INSERT_KEY,
         (
@@ -57,19 +58,21 @@ def insert_key(project_id: str, tx: Tx, row: KeyRow) -> None:
     )
 
 
+@cross_project("a key's project is what is being looked up")
 def find_key_of_any_project(tx: Tx, key_id: bytes) -> KeyRow | None:
     found = tx.one(FIND_KEY, (key_id,))
     return None if found is None else _row(found)
 
 
-def list_keys(project_id: str, tx: Tx) -> list[KeyRow]:
+def list_keys(tx: Tx, project_id: str) -> list[KeyRow]:
     return [_row(found) for found in tx.all(LIST_KEYS, (project_id,))]
 
 
-def revoke_key(project_id: str, tx: Tx, key_id: bytes, at_us: int) -> bool:
+def revoke_key(tx: Tx, project_id: str, key_id: bytes, at_us: int) -> bool:
     return tx.execute(REVOKE_KEY, (at_us, project_id, key_id)) > 0
 
 
+@cross_project("an open door is refused unless any project has a key")
 def any_key_of_any_project(tx: Tx) -> bool:
     return tx.one(ANY_KEY) is not None
 

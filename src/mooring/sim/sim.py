@@ -137,7 +137,7 @@ class SimServer:
             return self._route(connection, request, request_id)
         except BadRequest as problem:
             return refused(problem, request_id, is_keep_alive=request.is_keep_alive)
-        except Exception as error:  # the edge: a script may raise anything
+        except Exception as error:  # edge: a script may raise anything
             failure = Failure(status=500, message=f"The script failed: {type(error).__name__}: {error}")
             return failed(failure, request_id, is_keep_alive=request.is_keep_alive)
 

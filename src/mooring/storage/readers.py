@@ -70,7 +70,7 @@ class Readers:
             ours = self._explain(error)
             ours.__cause__ = error
             job.error = ours
-        except BaseException as error:
+        except BaseException as error:  # edge: whatever the query raised is its caller's to see
             job.error = error
         if session is not None and not session.is_alive():
             session.close()
