@@ -1,9 +1,19 @@
 """`verify`: the batteries behind the promises. Exit 1 if a promise does not hold."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Literal, cast
 
 import click
+
+POSTGRES = click.option(
+    "--postgres",
+    default=None,
+    metavar="URL",
+    envvar="MOORING_STORAGE__URL",
+    help="Run on PostgreSQL: in a new database on this server, which is dropped at the end. Without: SQLite.",
+)
 
 
 @click.group("verify")
@@ -24,11 +34,19 @@ def verify_command() -> None:
     help="Which process.",
 )
 @click.option("--seed", default=1, show_default=True, help="Of the random moments.")
-def crash(kills: int, target: str, seed: int) -> None:
+@POSTGRES
+def crash(kills: int, target: str, seed: int, postgres: str | None) -> None:
     """kill -9 at random moments: nothing is paid twice, done twice or lost."""
     from mooring.verify.crash import crash as battery
 
-    report = battery(kills=kills, target=cast("Literal['worker', 'serve']", target), seed=seed, log=click.echo)
+    with database(postgres) as url:
+        report = battery(
+            kills=kills,
+            target=cast("Literal['worker', 'serve']", target),
+            seed=seed,
+            log=click.echo,
+            database_url=url,
+        )
     finish(report.lines(), report.holds)
 
 
@@ -41,21 +59,41 @@ def crash(kills: int, target: str, seed: int) -> None:
 @click.option("--kill", "target", default=None, type=click.Choice(["serve"]), help="Kill serve every 1.5 seconds.")
 @click.option("--cap-usd", default="0.3", show_default=True, help="The budget's cap.")
 @click.option("--seed", default=1, show_default=True, help="Of the random load.")
-def ledger(clients: int, requests: int, disconnect: float, target: str | None, cap_usd: str, seed: int) -> None:
+@POSTGRES
+def ledger(
+    clients: int, requests: int, disconnect: float, target: str | None, cap_usd: str, seed: int, postgres: str | None
+) -> None:
     """Budgets under load: never overshot, equal to the provider's meter after reconciling."""
     from mooring.core.money import nanos
     from mooring.verify.ledger import ledger as battery
 
-    report = battery(
-        clients=clients,
-        requests=requests,
-        disconnect=disconnect,
-        kill_serve=target == "serve",
-        cap_nanos=nanos(cap_usd),
-        seed=seed,
-        log=click.echo,
-    )
+    with database(postgres) as url:
+        report = battery(
+            clients=clients,
+            requests=requests,
+            disconnect=disconnect,
+            kill_serve=target == "serve",
+            cap_nanos=nanos(cap_usd),
+            seed=seed,
+            log=click.echo,
+            database_url=url,
+        )
     finish(report.lines(), report.holds)
+
+
+@contextlib.contextmanager
+def database(server: str | None) -> Iterator[str | None]:
+    """A new database on the server, or None for SQLite."""
+    if server is None or server.startswith("sqlite"):
+        yield None
+        return
+    from mooring.storage.postgresql import require_driver
+
+    require_driver()
+    from mooring.verify.fresh import fresh_database
+
+    with fresh_database(server) as url:
+        yield url
 
 
 def finish(lines: list[str], holds: bool) -> None:

@@ -64,11 +64,13 @@ class CrashReport:
         ]
 
 
-def crash(*, kills: int, target: Target, seed: int, log: Callable[[str], None]) -> CrashReport:
+def crash(
+    *, kills: int, target: Target, seed: int, log: Callable[[str], None], database_url: str | None = None
+) -> CrashReport:
     """Kills `target` until `kills` of them hit a run in flight; then reads the oracle."""
     chance = random.Random(seed)  # noqa: S311  # moments to kill at, reproducible
     report = CrashReport()
-    with house(app_path=APP) as place, JournalView(place) as journal:
+    with house(app_path=APP, database_url=database_url) as place, JournalView(place) as journal:
         span, calls = uninterrupted(place)
         log(f"an uninterrupted run takes {span:.2f} s and {calls} model calls")
         runs = [0]

@@ -18,6 +18,9 @@ from mooring.sim import price_list
 from mooring.storage.home import Home
 
 CONFIG = """\
+[storage]
+{storage}
+
 [worker]
 count = {workers}
 
@@ -63,14 +66,22 @@ class House:
 
 @contextlib.contextmanager
 def house(
-    *, workers: int = 2, app_path: Path | None = None, more: str = "", folder: Path | None = None
+    *,
+    workers: int = 2,
+    app_path: Path | None = None,
+    more: str = "",
+    folder: Path | None = None,
+    database_url: str | None = None,
 ) -> Iterator[House]:
-    """Starts it all, and ends it all."""
+    """Starts it all, and ends it all. Without `database_url`, SQLite in the house's own home."""
     with contextlib.ExitStack() as stack:
+        stack.enter_context(without_settings())
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mooring-verify-")))
         sim_url = stack.enter_context(double())
         path = place / "mooring.toml"
-        path.write_text(CONFIG.format(workers=workers, url=sim_url, prices=price_list.as_toml(), more=more))
+        storage = f"url = {json.dumps(database_url)}" if database_url else ""
+        prices = price_list.as_toml()
+        path.write_text(CONFIG.format(storage=storage, workers=workers, url=sim_url, prices=prices, more=more))
         os.environ["MOORING_SIM_URL"] = sim_url
         stack.callback(os.environ.pop, "MOORING_SIM_URL", None)
         settings = config.load(path)
@@ -79,6 +90,16 @@ def house(
         stack.callback(running.stop)
         stack.enter_context(running.supervisor.tended())
         yield House(home, sim_url, settings, path, running)
+
+
+@contextlib.contextmanager
+def without_settings() -> Iterator[None]:
+    """The caller's `MOORING_…` variables do not reach the house: its database, above all, is not the one in use."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("MOORING_")}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 @contextlib.contextmanager

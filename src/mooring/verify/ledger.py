@@ -183,9 +183,10 @@ def ledger(
     cap_nanos: int,
     seed: int,
     log: Callable[[str], None],
+    database_url: str | None = None,
 ) -> LedgerReport:
     """Load, kills, samples; then the export is reconciled, and what fits the budget must pass."""
-    with house(workers=0) as place, JournalView(place) as journal:
+    with house(workers=0, database_url=database_url) as place, JournalView(place) as journal:
         journal.wait(
             journal.rooms.journal.put_budget(PROJECT, scope="project", subject="", window="total", cap_nanos=cap_nanos)
         )
