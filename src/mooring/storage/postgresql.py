@@ -161,6 +161,9 @@ class PostgresSession:
         self._has_savepoint = True
 
     def release(self) -> None:
+        self.check()
+
+    def check(self) -> None:
         if self._wire.transaction_status == TransactionStatus.INERROR:
             raise StorageError(
                 "The operation went on after a statement of it had failed.", hint="Report this as a bug."

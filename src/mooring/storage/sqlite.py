@@ -127,6 +127,10 @@ class SqliteSession:
     def begin_read(self) -> None:
         self._run("BEGIN")
 
+    def check(self) -> None:
+        if not self._connection.in_transaction:
+            raise StorageError("A statement of the operation had ended its transaction.", hint="Report this as a bug.")
+
     def savepoint(self) -> None:
         self._run("SAVEPOINT operation")
 

@@ -59,6 +59,14 @@ class Session(Protocol):
         """Open a reading transaction: one snapshot for all statements of a query."""
         ...
 
+    def check(self) -> None:
+        """After an operation without a savepoint.
+
+        Raises:
+            StorageError: a statement of it had failed, it went on, and the transaction cannot be committed any more.
+        """
+        ...
+
     def savepoint(self) -> None: ...
     def release(self) -> None: ...
     def undo(self) -> None:

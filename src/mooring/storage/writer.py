@@ -1,7 +1,8 @@
 """Group commit: one thread gathers what is pending into one transaction and tells everyone after its COMMIT.
 
-Each operation runs under a savepoint, so that one refusal never undoes the others. A failed batch is tried again
-operation by operation. After a lost COMMIT the batch is looked up before anyone is told.
+Refusals are rare, so a batch first runs without savepoints; one that holds a refusal is undone and runs again with each
+operation under a savepoint, so that the refusal never undoes the others. A failed batch is tried again operation by
+operation. After a lost COMMIT the batch is looked up before anyone is told.
 """
 
 import os
@@ -45,6 +46,7 @@ class Writer:
         self.batches = 0
         self.operations = 0
         self.retried = 0
+        self._has_refusal = False
         self._thread = threading.Thread(target=self._work, name="mooring-writer", daemon=True)
         self._thread.start()
 
@@ -96,7 +98,7 @@ class Writer:
 
     def _write(self, batch: list[Job]) -> None:
         """Write a batch; each job holds its result or its error afterwards."""
-        if self._attempt(batch):
+        if self._attempt(batch) or (self._has_refusal and self._attempt(batch, is_careful=True)):
             return
         self.retried += 1
         for job in batch:
@@ -110,19 +112,26 @@ class Writer:
                 return
             time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - only spreads two writers
 
-    def _attempt(self, batch: list[Job], *, is_last: bool = False) -> bool:
-        """Run a batch in one transaction. False: nothing of it was written, and each job may be tried alone."""
+    def _attempt(self, batch: list[Job], *, is_last: bool = False, is_careful: bool = False) -> bool:
+        """Run a batch in one transaction. False: nothing of it was written, and each job may be tried alone.
+
+        `is_careful`: under savepoints. Without them one refusal undoes all, and `_has_refusal` says that it was one.
+        """
         batch_id = os.urandom(16)
+        self._has_refusal = False
         try:
             session = self._begin(batch_id, in_order(batch))
         except self._refusals as error:  # locked for long, or away: to try each alone would only take longer
             return self._failed(batch, error, is_last=True)
         try:
-            if len(batch) > 1:
+            if len(batch) == 1:
+                if not self._run_alone(session, batch[0]):
+                    return True
+            elif is_careful:
                 for job in batch:
                     self._run_one(session, job)
-            elif not self._run_alone(session, batch[0]):
-                return True
+            elif not self._run_together(session, batch):
+                return False
         except self._errors as error:
             return self._failed(batch, error, is_last=is_last)
         try:
@@ -149,11 +158,29 @@ class Writer:
         """The only operation of its transaction needs no savepoint. False: it refused, and the whole was undone."""
         try:
             job.result = job.operation(session.tx)
+            session.check()
         except Exception as error:
             if not session.is_usable(error):
                 raise
             session.rollback()
+            job.result = None
             job.error = self._in_our_words(error)
+            return False
+        return True
+
+    def _run_together(self, session: Session, batch: list[Job]) -> bool:
+        """All operations without savepoints: they cost as much as the rows. False: one refused, and all was undone."""
+        try:
+            for job in batch:
+                job.result = job.operation(session.tx)
+                session.check()
+        except Exception as error:
+            if not session.is_usable(error):
+                raise
+            self._undo()
+            for job in batch:
+                job.result = None
+            self._has_refusal = True
             return False
         return True
 
