@@ -97,7 +97,7 @@ async def build(
     clock, new_id = SystemClock(), ids.new_id
     url = config.storage.url or home.database_url
     async with contextlib.AsyncExitStack() as stack:
-        database = Database.open(url, durability=config.storage.durability)
+        database = Database.open(url, durability=config.storage.durability, ballast=home.ballast_path)
         stack.callback(database.close)
         process_id = new_id()
         lock = ProcessLock.acquire(home, process_id=process_id, kind=kind)

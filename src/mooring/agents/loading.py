@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 import threading
+import traceback
 from pathlib import Path
 from types import ModuleType
 
@@ -62,9 +63,23 @@ def _import(file: Path, hash_: bytes) -> ModuleType:
     except Exception as error:  # edge: a user's file may raise anything
         del sys.modules[name]
         raise ConfigError(
-            f"The app {file} does not load: {type(error).__name__}: {error}", hint="Run it with python to see where."
+            f"The app {file} does not load: {type(error).__name__}: {error} ({_where(error, file)}).",
+            hint="Mend it, or install what it needs beside Mooring; `python FILE` shows more.",
         ) from error
     return module
+
+
+def _where(error: BaseException, file: Path) -> str:
+    """The deepest line of the user's own folder that the error came through."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
+        frame
+        for frame in frames
+        if Path(frame.filename).is_relative_to(file.parent) and "site-packages" not in frame.filename
+    ]
+    return f"{own[-1].filename}, line {own[-1].lineno}" if own else f"{file}, before its first line"
 
 
 def _app_of(module: ModuleType, file: Path) -> App:

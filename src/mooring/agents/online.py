@@ -13,7 +13,7 @@ from mooring.client.results import Completion
 from mooring.client.tool import Done, NotDone, Tool
 from mooring.core import ids
 from mooring.core.clock import Clock
-from mooring.core.errors import Unavailable, UpstreamMalformed
+from mooring.core.errors import StorageFull, Unavailable, UpstreamMalformed
 from mooring.core.ids import NewId
 from mooring.core.seams import Hit
 from mooring.core.text import digest, shorten
@@ -83,7 +83,7 @@ class OnlineEffects:
         while True:
             try:
                 return await self._stream(step, body)
-            except Unavailable as error:
+            except (Unavailable, StorageFull) as error:  # a full disk gets room again; the run is kept meanwhile
                 await waiting.more(error)
                 self.serve.look_again()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mooring.client.client import AsyncClient
 from mooring.client.discovery import without_starting
-from mooring.core.errors import Unavailable
+from mooring.core.errors import MooringError, Unavailable
 
 log = logging.getLogger("mooring.agents")
 
@@ -60,9 +60,9 @@ class Waiting:
         self._seconds = _FIRST_WAIT_SECONDS
         self._has_told = False
 
-    async def more(self, error: Unavailable) -> None:
+    async def more(self, error: MooringError) -> None:
         if not self._has_told:
-            log.warning("Waiting for serve: %s", error.message)
+            log.warning("Waiting for serve: %s", error)
             self._has_told = True
         await asyncio.sleep(self._seconds)
         self._seconds = min(self._seconds * 2, _LONGEST_WAIT_SECONDS)

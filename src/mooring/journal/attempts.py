@@ -36,8 +36,10 @@ class Attempts(Base):
             BudgetExceeded: a cap of a budget or of the run would be passed.
             LeaseLost: the run has another owner.
             KeyTaken: another call has the key.
+            StorageFull: the disk is full, and the call is new.
             With each of them nothing was written.
         """
+        self._require_space(call)
         request = await self._pack_call(call) if call else None
         windows = await self._windows(intent)
         price = attempts.price_text(intent.price)

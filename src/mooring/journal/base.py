@@ -8,6 +8,7 @@ from mooring.core.ids import NewId
 from mooring.storage import Database, Lock, Tx, Wakeups
 
 from .contents import BlobStore, Contents
+from .records import NewCall
 from .repository import outbox
 from .repository.ledger import BudgetRow
 from .repository.outbox import OutboxRow
@@ -50,6 +51,15 @@ class Base:
         self._periods: dict[bytes, Period] = {}
         self._budgets: dict[str, tuple[float, list[BudgetRow]]] = {}
         self._open: dict[bytes, Open] = {}
+
+    def _require_space(self, call: NewCall | None) -> None:
+        """A call of a caller's own is new work; the steps of a run are in flight, and written without asking.
+
+        Raises:
+            StorageFull: the disk is full.
+        """
+        if call is not None and call.run is None:
+            self._database.require_space()
 
     def _now(self) -> int:
         return self._clock.now_us()

@@ -46,7 +46,9 @@ class Calls(Attempts):
 
         Raises:
             KeyTaken: another call has the key; nothing was written.
+            StorageFull: the disk is full, and the call is new.
         """
+        self._require_space(call)
         request = await self._pack_call(call)
         body = await self._contents.pack(call.project_id, answer.body)
         at_us = self._now()

@@ -47,7 +47,12 @@ class Runs(Ledger):
     """Create, claim, write, end; read and wait."""
 
     async def create_run(self, run: NewRun) -> RunRecord:
-        """Queue a run; the existing one where the project has one with its key."""
+        """Queue a run; the existing one where the project has one with its key.
+
+        Raises:
+            StorageFull: the disk is full.
+        """
+        self._database.require_space()
         body = await self._contents.pack(run.project_id, run.input)
         at_us = self._now()
 

@@ -1,4 +1,4 @@
-"""`/healthz`: the process lives. `/readyz`: it can take work (the database answers, and it is not draining)."""
+"""`/healthz`: the process lives. `/readyz`: it can take work: the database answers and has room, it is not draining."""
 
 from mooring.core.errors import MooringError, Unavailable
 from mooring.wiring import Server
@@ -14,6 +14,7 @@ def routes(rooms: Server) -> list[Route]:
     async def readyz(exchange: Exchange) -> Reply:
         if rooms.is_draining:
             raise Unavailable("This server is shutting down.")
+        rooms.database.require_space()
         try:
             await rooms.database.read_async(lambda tx: tx.one("SELECT 1"))
         except MooringError as error:
