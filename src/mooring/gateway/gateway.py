@@ -5,6 +5,7 @@ beside the bytes, guard output → result + settle} → terminal event.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 from mooring.core.clock import Clock
@@ -27,6 +28,7 @@ from .inbound import Inbound, Outbound
 from .keyed import Keyed
 from .keys import Caller, Secrets
 from .limits import Limits
+from .live import Said, live_text
 from .rooms import Rooms
 from .routing import Router
 from .streams import SSE, Relay
@@ -75,9 +77,9 @@ class Gateway:
         """The models that can be named from the configuration, in OpenAI's shape."""
         return [{"id": name, "object": "model", "created": 0, "owned_by": "mooring"} for name in self._router.names()]
 
-    def set_base_url(self, provider: str, url: str) -> None:
-        """Where a provider that this program starts by itself has come up."""
-        self._router.set_base_url(provider, url)
+    def live_text(self, project_id: str, run_id: bytes) -> AsyncIterator[Said]:
+        """What the run's models say right now; provisional, and only of calls that this process makes."""
+        return live_text(self._keyed, project_id, run_id)
 
     async def aclose(self, *, drain_seconds: float = 10.0) -> None:
         """Waits for calls that are drained, so long, and for results that are being written."""

@@ -6,7 +6,7 @@ The key is bound to an HMAC of what was asked, so that it cannot answer anything
 import asyncio
 import contextlib
 import hmac
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 
 from mooring.core import ids
 from mooring.core.errors import CallUncertain, KeyReused, MooringError, Unavailable, UpstreamTimeout
@@ -47,6 +47,7 @@ class Keyed:
         self._secrets = secrets
         self._refuse = refuse
         self._flights: dict[tuple[str, str], Flight] = {}
+        self._watches: list[tuple[str, str, asyncio.Queue[tuple[str, Flight]]]] = []
 
     async def once(self, asked: Asked, work: Work) -> Outbound:
         """The answer of the one call with this key: recorded, running, or begun now.
@@ -60,6 +61,7 @@ class Keyed:
         flight = self._flights.get(place)
         if flight is None:
             flight = self._flights[place] = Flight(binding)
+            self._tell(place, flight)
             self._rooms.fly(self._fly(place, flight, asked, work))
         else:
             asked.slot.release()
@@ -68,6 +70,25 @@ class Keyed:
                     "This idempotency key is in use for another request.", hint="Send the same request, or another key."
                 )
         return await flight.answer()
+
+    @contextlib.contextmanager
+    def watched(self, project_id: str, prefix: str) -> Iterator["asyncio.Queue[tuple[str, Flight]]"]:
+        """The flights of keys that begin so: those under way, then each new one."""
+        queue: asyncio.Queue[tuple[str, Flight]] = asyncio.Queue()
+        watch = (project_id, prefix, queue)
+        self._watches.append(watch)
+        for (project, key), flight in self._flights.items():
+            if project == project_id and key.startswith(prefix):
+                queue.put_nowait((key, flight))
+        try:
+            yield queue
+        finally:
+            self._watches.remove(watch)
+
+    def _tell(self, place: tuple[str, str], flight: "Flight") -> None:
+        for project_id, prefix, queue in self._watches:
+            if place[0] == project_id and place[1].startswith(prefix):
+                queue.put_nowait((place[1], flight))
 
     async def _fly(self, place: tuple[str, str], flight: "Flight", asked: Asked, work: Work) -> None:
         """Runs to its end whoever listens: the journal collects the answer."""

@@ -4,7 +4,6 @@ The events of a run are its journal; a follower resumes with `Last-Event-ID`, wh
 """
 
 import os
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -12,14 +11,12 @@ import msgspec
 from mooring.core import ids
 from mooring.core.errors import InvalidRequest
 from mooring.core.money import nanos, show_usd
-from mooring.journal.records import NewRun, RunEvent, RunRecord
+from mooring.journal.records import NewRun, RunRecord
 from mooring.wiring import Server
 
 from .exchange import Exchange, Reply, json_reply
+from .following import follow, show_event
 from .server import Route, caller_of
-
-ENDED = ("completed", "failed", "cancelled", "parked")
-FOLLOW_SECONDS = 15.0  # a comment keeps proxies from closing a quiet stream
 
 
 class StartRun(msgspec.Struct, forbid_unknown_fields=True):
@@ -83,7 +80,7 @@ def routes(rooms: Server) -> list[Route]:
         run = await journal.get_run(project, run_id(exchange))
         after = last_seen(exchange)
         if "text/event-stream" in (exchange.header(b"accept") or ""):
-            return Reply(200, follow(rooms, project, run.id, after), "text/event-stream; charset=utf-8")
+            return Reply(200, follow(rooms, project, run.id, after=after), "text/event-stream; charset=utf-8")
         found = await journal.events(project, run.id, after=after)
         return json_reply({"object": "list", "data": [show_event(event) for event in found]})
 
@@ -116,26 +113,6 @@ def app_of(rooms: Server, body: StartRun, *, is_service: bool) -> tuple[str | No
     if not os.path.isabs(body.app_path):
         raise InvalidRequest("'app_path' must be absolute.", param="app_path")
     return body.app_path, bytes.fromhex(body.app_digest) if body.app_digest else None
-
-
-async def follow(rooms: Server, project: str, run: bytes, after: int) -> AsyncIterator[bytes]:
-    """The run's events from `after` on, live, until it ends."""
-    while True:
-        found = await rooms.journal.wait_events(project, run, after=after, timeout_seconds=FOLLOW_SECONDS)
-        for event in found:
-            after = event.seq
-            data = msgspec.json.encode(show_event(event))
-            yield b"id: %d\nevent: %s\ndata: %s\n\n" % (event.seq, event.kind.encode(), data)
-        if not found:
-            if (await rooms.journal.get_run(project, run)).state in ENDED:
-                yield b"event: end\ndata: {}\n\n"
-                return
-            yield b": keep-alive\n\n"
-        elif (await rooms.journal.get_run(project, run)).state in ENDED and not await rooms.journal.events(
-            project, run, after=after
-        ):
-            yield b"event: end\ndata: {}\n\n"
-            return
 
 
 def run_id(exchange: Exchange) -> bytes:
@@ -171,15 +148,4 @@ def show_run(run: RunRecord) -> dict[str, Any]:
         "settled_nanos": run.settled_nanos,
         "held_nanos": run.held_nanos,
         "cost_usd": show_usd(run.settled_nanos),
-    }
-
-
-def show_event(event: RunEvent) -> dict[str, Any]:
-    """JSON of one event of a run."""
-    return {
-        "seq": event.seq,
-        "kind": event.kind,
-        "at_us": event.at_us,
-        "call_id": ids.show("call", event.call_id) if event.call_id else None,
-        "payload": msgspec.Raw(event.payload),
     }
