@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
         if _PEER_CLOSED:
             is_tls = transport.get_extra_info("sslcontext") is not None
             self._poll = select.poll()
-            # Under TLS a late session ticket is readable and harmless; in the clear anything readable is wrong.
+            # Under TLS a late ticket for resumption is readable and harmless; in the clear anything readable is wrong.
             self._poll.register(
                 transport.get_extra_info("socket").fileno(), _PEER_CLOSED if is_tls else _PEER_CLOSED | select.POLLIN
             )

@@ -17,7 +17,7 @@ from .egress import EgressPolicy
 from .limits import PoolLimits
 from .pool import Pool
 from .redirects import next_request
-from .request import IDEMPOTENT, Origin, Request, Target, encode_head, parse_url
+from .request import IDEMPOTENT, Origin, Request, encode_head, parse_url
 from .response import Response, Traffic
 from .tls import default_context
 
@@ -59,9 +59,8 @@ class HttpClient:
         total_at = asyncio.get_running_loop().time() + deadlines.total_seconds
         traffic = traffic or Traffic()
         while True:
-            target = parse_url(request.url)
-            head = encode_head(request, target)
-            response = await self._send_once(_Sending(request, target, head, deadlines, total_at, traffic))
+            sending = _Sending(request, encode_head(request), deadlines, total_at, traffic)
+            response = await self._send_once(parse_url(request.url).origin, sending)
             following = next_request(request, response) if request.redirects else None
             if following is None:
                 return response
@@ -85,8 +84,7 @@ class HttpClient:
         """Open connections by origin."""
         return {str(origin): len(pool.connections) for origin, pool in self._pools.items()}
 
-    async def _send_once(self, sending: "_Sending") -> Response:
-        origin = sending.target.origin
+    async def _send_once(self, origin: Origin, sending: "_Sending") -> Response:
         connection = self._pool(origin).take()
         if connection is not None:
             down = sending.traffic.down
@@ -135,7 +133,6 @@ class _Sending(NamedTuple):
     """One request on its way, whichever connection it takes."""
 
     request: Request
-    target: Target
     head: bytes
     deadlines: Deadlines
     total_at: float

@@ -87,7 +87,7 @@ def parse_url(url: str) -> Target:
 
 
 @functools.lru_cache(maxsize=1024)
-def _checked_name(name: bytes) -> bytes:
+def _start_of_line(name: bytes) -> bytes:
     if not _TOKEN.fullmatch(name):
         raise InvalidRequest(
             f"{name[:60]!r} is not a header name.", hint="Use letters, digits and hyphens.", param="headers"
@@ -96,36 +96,35 @@ def _checked_name(name: bytes) -> bytes:
         raise InvalidRequest(
             f"The header {name.decode()!r} is written by the HTTP client.", hint="Leave it out.", param="headers"
         )
-    return name
+    return name.lower() + b": "
 
 
 @functools.lru_cache(maxsize=1024)
-def _start_of_head(method: str, target: Target) -> bytes:
+def _start_of_head(method: str, url: str) -> bytes:
+    target = parse_url(url)
     if not _METHOD.fullmatch(method) or method == "CONNECT":
         raise InvalidRequest(
             f"{method[:20]!r} is not a method this client sends.", hint="Use GET or POST.", param="method"
         )
-    return b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method.encode(), target.path, target.host_header)
+    return b"%b %b HTTP/1.1\r\nhost: %b" % (method.encode(), target.path, target.host_header)
 
 
-def encode_head(request: Request, target: Target) -> bytes:
+def encode_head(request: Request) -> bytes:
     """The head's bytes; asks for no compression unless the caller did.
 
     Raises:
         InvalidRequest: a header that would break the framing, or one that is the client's own.
     """
-    parts = [_start_of_head(request.method, target)]
-    asks_encoding = False
+    parts = [_start_of_head(request.method, request.url)]
     for name, value in request.headers:
-        if name.lower() == b"accept-encoding":
-            asks_encoding = True
-        parts.append(b"%b: %b\r\n" % (_checked_name(name), value))
-    if not asks_encoding:
-        parts.append(b"accept-encoding: identity\r\n")
+        parts.append(_start_of_line(name) + value)
     if request.body or request.method not in _BODILESS:
-        parts.append(b"content-length: %d\r\n" % len(request.body))
-    head = b"".join(parts)
-    # One line per part, two in the first: whatever more there is was smuggled into a value.
-    if head.count(b"\n") != len(parts) + 1 or head.count(b"\r") != len(parts) + 1 or b"\0" in head:
+        parts.append(b"content-length: %d" % len(request.body))
+    lines = len(parts)
+    head = b"\r\n".join(parts)
+    # Each part is a line, and the first one two: whatever more there is was smuggled into a value.
+    if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
         raise InvalidRequest("A header value holds a line break or NUL.", hint="Remove it.", param="headers")
-    return head + b"\r\n"
+    if b"\naccept-encoding: " not in head:
+        return head + b"\r\naccept-encoding: identity\r\n\r\n"
+    return head + b"\r\n\r\n"

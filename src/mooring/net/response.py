@@ -176,8 +176,6 @@ class Response:
         except asyncio.CancelledError:
             self.close()
             raise
-        finally:
-            self._waiter = None
 
     def attach(self, wire: Wire) -> None:
         """The connection it comes from."""
@@ -187,7 +185,8 @@ class Response:
         """The final head has come."""
         self.status = status
         self.headers = Headers(headers)
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def add_trailer(self, name: bytes, value: bytes) -> None:
         """A header line after the body."""
@@ -199,13 +198,15 @@ class Response:
         """A piece of body."""
         self._chunks.append(data)
         self.buffered_bytes += len(data)
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def finish(self) -> None:
         """The body is whole."""
         self.is_complete = True
         self._wire = None
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def fail(self, error: MooringError) -> None:
         """The exchange broke; what has come before is still handed out."""
@@ -220,7 +221,7 @@ class Response:
         return self._error
 
     def _wake(self) -> None:
-        waiter = self._waiter
+        waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
