@@ -13,6 +13,7 @@ NewId = Callable[[], bytes]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 
 
@@ -23,6 +24,7 @@ class IdSource:
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._last = 0
+        self._random = b""
 
     def __call__(self) -> bytes:
         """A new UUIDv7: 48 bits of unix milliseconds, 12 bits of counter, 62 random bits."""
@@ -30,7 +32,10 @@ class IdSource:
             moment = (self._clock.now_us() // 1000) << 12
             self._last = moment if moment > self._last else self._last + 1
             high = self._last
-        random = int.from_bytes(os.urandom(8)) & ((1 << 62) - 1)
+            if not self._random:  # asked for in bulk: each look into the kernel gives the interpreter to other threads
+                self._random = os.urandom(2048)
+            drawn, self._random = self._random[:8], self._random[8:]
+        random = int.from_bytes(drawn) & ((1 << 62) - 1)
         return ((high >> 12) << 80 | 0x7 << 76 | (high & 0xFFF) << 64 | 0b10 << 62 | random).to_bytes(16)
 
 

@@ -5,6 +5,7 @@ operation under a savepoint, so that the refusal never undoes the others. A fail
 operation. After a lost COMMIT the batch is looked up before anyone is told.
 """
 
+import asyncio
 import os
 import random
 import threading
@@ -20,7 +21,7 @@ from .transaction import Lock, OpenSession, Session
 
 LOOK_UP_SECONDS = 30.0  # a restart or a fail-over of the server takes less
 MAX_TRIES = 8
-MAX_BATCH = 256  # bounds how long the first of a batch waits for the last
+MAX_BATCH = 256  # about: bounds how long the first of a batch waits for the last
 
 
 class Writer:
@@ -39,7 +40,8 @@ class Writer:
         self._refusals: tuple[type[Exception], ...] = (StorageError, *errors)
         self._explain = explain
         self._on_full = on_full
-        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[Job] | None] = SimpleQueue()
+        self._passing: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         self._session: Session | None = open_session()
         self._gate = threading.Lock()
         self._is_closed = False
@@ -51,11 +53,36 @@ class Writer:
         self._thread.start()
 
     def submit(self, job: Job) -> None:
-        """Queue a job; `deliver` tells its owner after the COMMIT."""
+        """Queue a job; `deliver` tells its owner after the COMMIT.
+
+        The jobs of one pass of an event loop go to the thread together: it wakes once, into a larger batch, and does not
+        fight for the interpreter with the tasks of that pass.
+        """
+        if self._is_closed:
+            raise _closed()
+        if job.loop is None:
+            self._enqueue([job])
+            return
+        passing = self._passing.get(job.loop)
+        if passing is None:
+            passing = self._passing[job.loop] = []
+            job.loop.call_soon(self._pass_on, job.loop)
+        passing.append(job)
+
+    def _pass_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        jobs = self._passing.pop(loop, [])  # none where `close` was faster
+        try:
+            self._enqueue(jobs)
+        except StorageError as error:
+            for job in jobs:
+                job.error = error
+            deliver(jobs)
+
+    def _enqueue(self, jobs: list[Job]) -> None:
         with self._gate:
             if self._is_closed:
-                raise StorageError("The database is closed.", hint="Restart the process.")
-            self._queue.put(job)
+                raise _closed()
+            self._queue.put(jobs)
 
     def close(self) -> None:
         """Write what is pending, then stop."""
@@ -63,6 +90,8 @@ class Writer:
             if self._is_closed:
                 return
             self._is_closed = True
+            for loop in list(self._passing):
+                self._queue.put(self._passing.pop(loop, []))
             self._queue.put(None)
         self._thread.join()
 
@@ -88,12 +117,12 @@ class Writer:
         """Everything that is pending, at least one; False when it was the last."""
         queue = self._queue
         batch: list[Job] = []
-        job = queue.get()
-        while job is not None:
-            batch.append(job)
-            if queue.empty() or len(batch) >= MAX_BATCH:
+        jobs = queue.get()
+        while jobs is not None:
+            batch += jobs
+            if batch and (queue.empty() or len(batch) >= MAX_BATCH):
                 return batch, True
-            job = queue.get_nowait()
+            jobs = queue.get_nowait()
         return batch, False
 
     def _write(self, batch: list[Job]) -> None:
@@ -255,6 +284,10 @@ class Writer:
         if session is not None:
             with suppress(*self._errors):
                 session.close()
+
+
+def _closed() -> StorageError:
+    return StorageError("The database is closed.", hint="Restart the process.")
 
 
 def in_order(batch: Sequence[Job]) -> list[Lock]:
