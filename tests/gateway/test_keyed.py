@@ -111,10 +111,37 @@ def test_a_caller_who_joins_late_gets_the_stream_from_its_first_event(tmp_path: 
 def test_another_body_while_the_key_runs_is_refused_at_once(tmp_path: Path) -> None:
     async def scene() -> None:
         async with house(tmp_path) as home:
-            first = asyncio.create_task(home.ask(say("hello", model="sim/writer-20words-1ms"), idempotency_key="k"))
-            await asyncio.sleep(0)
+            planted = home.sim.fault("stall_first_byte", model="echo")
+            first = asyncio.create_task(home.ask(say("hello"), idempotency_key="k"))
+            await planted.reached.wait()
             assert (await home.ask(say("other"), idempotency_key="k")).status == 409
+            planted.free()
             assert (await first).status == 200
+
+    asyncio.run(scene())
+
+
+def test_a_request_that_comes_with_anothers_key_does_not_spoil_it_for_its_owner(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with house(tmp_path) as home:
+            owner = await home.ask(say("hello"), idempotency_key="k")
+            wrong, again = await asyncio.gather(
+                home.ask(say("other"), idempotency_key="k"), home.ask(say("hello"), idempotency_key="k")
+            )
+            assert (wrong.status, again.status) == (409, 200)
+            assert again.body == owner.body
+
+    asyncio.run(scene())
+
+
+def test_of_two_requests_that_come_with_one_key_at_once_one_is_answered(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with house(tmp_path) as home:
+            answers = await asyncio.gather(
+                *(home.ask(say(text), idempotency_key="k") for text in ("hello", "other", "hello", "other"))
+            )
+            assert sorted(answer.status for answer in answers) == [200, 200, 409, 409]
+            assert len(home.sim.requests) == 1
 
     asyncio.run(scene())
 

@@ -9,7 +9,7 @@ import hmac
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 
 from mooring.core import ids
-from mooring.core.errors import CallUncertain, KeyReused, MooringError, Unavailable, UpstreamTimeout
+from mooring.core.errors import CallUncertain, MooringError, Unavailable, UpstreamTimeout
 from mooring.journal.errors import KeyTaken
 from mooring.journal.records import CallRecord
 
@@ -27,6 +27,7 @@ WAIT_LIMIT_SECONDS = 900.0  # longer than any attempt may take
 
 Work = Callable[[Asked, bytes], Awaitable[Outbound]]
 Refuse = Callable[[Asked, MooringError], Outbound]
+Place = tuple[str, str, bytes]  # project, key and what the key stands for
 
 
 def binding_of(inbound: Inbound, secret: bytes) -> bytes:
@@ -46,18 +47,14 @@ class Keyed:
         self._rooms = rooms
         self._secrets = secrets
         self._refuse = refuse
-        self._flights: dict[tuple[str, str], Flight] = {}
+        self._flights: dict[Place, Flight] = {}
         self._watches: list[tuple[str, str, asyncio.Queue[tuple[str, Flight]]]] = []
 
     async def once(self, asked: Asked, work: Work) -> Outbound:
-        """The answer of the one call with this key: recorded, running, or begun now.
-
-        Raises:
-            KeyReused: the key stands for another request.
-        """
+        """The answer of the one call with this key: recorded, running, or begun now."""
         assert asked.key is not None
-        place = (asked.project_id, asked.key)
         binding = binding_of(asked.inbound, self._secrets.current)
+        place = (asked.project_id, asked.key, binding)  # of two requests with one key the journal refuses one
         flight = self._flights.get(place)
         if flight is None:
             flight = self._flights[place] = Flight(binding)
@@ -65,10 +62,6 @@ class Keyed:
             self._rooms.fly(self._fly(place, flight, asked, work))
         else:
             asked.slot.release()
-            if not hmac.compare_digest(flight.binding, binding):
-                raise KeyReused(
-                    "This idempotency key is in use for another request.", hint="Send the same request, or another key."
-                )
         return await flight.answer()
 
     @contextlib.contextmanager
@@ -77,7 +70,7 @@ class Keyed:
         queue: asyncio.Queue[tuple[str, Flight]] = asyncio.Queue()
         watch = (project_id, prefix, queue)
         self._watches.append(watch)
-        for (project, key), flight in self._flights.items():
+        for (project, key, _), flight in self._flights.items():
             if project == project_id and key.startswith(prefix):
                 queue.put_nowait((key, flight))
         try:
@@ -85,12 +78,12 @@ class Keyed:
         finally:
             self._watches.remove(watch)
 
-    def _tell(self, place: tuple[str, str], flight: "Flight") -> None:
+    def _tell(self, place: Place, flight: "Flight") -> None:
         for project_id, prefix, queue in self._watches:
             if place[0] == project_id and place[1].startswith(prefix):
                 queue.put_nowait((place[1], flight))
 
-    async def _fly(self, place: tuple[str, str], flight: "Flight", asked: Asked, work: Work) -> None:
+    async def _fly(self, place: Place, flight: "Flight", asked: Asked, work: Work) -> None:
         """Runs to its end whoever listens: the journal collects the answer."""
         try:
             try:
