@@ -1,10 +1,11 @@
 """The only place where rooms are wired together: `build(config)` gives one process all that it needs."""
 
+import asyncio
 import contextlib
 import hmac
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -46,7 +47,7 @@ class Refused(UpstreamError):
 
 @dataclass
 class Server:
-    """The rooms of one process, wired. `is_draining` turns true when the process must end."""
+    """The rooms of one process, wired."""
 
     config: Config
     home: Home
@@ -67,7 +68,15 @@ class Server:
     version: str
     app_path: str | None = None
     app_digest: bytes | None = None
-    is_draining: bool = False
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_draining(self) -> bool:
+        return self.draining.is_set()
+
+    def drain(self) -> None:
+        """The process must end: no new requests; what follows a run ends, to be followed elsewhere."""
+        self.draining.set()
 
     def complete(self, caller: Caller, origin: Origin) -> Complete:
         """Asks a model on the caller's behalf: the gateway's own straight line, in the same process."""
@@ -128,7 +137,7 @@ async def build(
             secrets=home.secrets,
             release_id=release_id,
         )
-        stack.push_async_callback(gateway.aclose)
+        stack.push_async_callback(gateway.aclose, drain_seconds=config.server.drain_seconds)
         rag = Rag(
             DocumentRepository(database, clock=clock, new_id=new_id),
             KeywordIndex(home.path / "index.db"),

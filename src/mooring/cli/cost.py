@@ -53,15 +53,17 @@ def report(project: str = "default", as_json: bool = False) -> None:
 )
 def budget(cap_usd: str, project: str, scope: str, subject: str, window: str) -> None:
     """Set a cap of CAP_USD dollars. It cannot be overshot: each call reserves its maximum before it is sent."""
-    from decimal import InvalidOperation
-
     from mooring.cli.rooms import with_rooms
-    from mooring.core.money import nanos, show_usd
+    from mooring.core.money import amount, show_usd
 
     try:
-        cap = nanos(cap_usd)
-    except InvalidOperation:
-        raise click.BadParameter(f"'{cap_usd}' is not an amount in dollars, such as 25 or 0.50.") from None
+        cap = amount(cap_usd)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if bool(subject) == (scope == "project"):
+        raise click.UsageError(
+            "--subject is for a scope beside project." if subject else f"Which {scope}? Name it with --subject."
+        )
     with_rooms(
         lambda rooms: rooms.journal.put_budget(
             project, scope=cast(Any, scope), subject=subject, window=cast(Any, window), cap_nanos=cap
@@ -103,7 +105,7 @@ def reconcile(export: Path, project: str, complete: bool) -> None:
     from mooring.gateway.reconcile import parse_csv
 
     until_us = round(export.stat().st_mtime * 1e6)
-    usages = parse_csv(export.read_text(encoding="utf-8"))
+    usages = parse_csv(export.read_text(encoding="utf-8", errors="replace"))
     found = with_rooms(
         lambda rooms: rooms.journal.reconcile(project, usages, is_complete_until_us=until_us if complete else None)
     )

@@ -1,6 +1,6 @@
 """Money as integers: amounts in nano-dollars, prices in pico-dollars per token, rounded up once per attempt."""
 
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
 import msgspec
 
@@ -8,6 +8,7 @@ from .usage import Usage
 
 NANOS_PER_USD = 1_000_000_000
 PICOS_PER_NANO = 1_000
+MOST_USD = 1_000_000_000  # nine of these in nano-dollars fill 63 bits
 
 
 class Price(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -69,6 +70,21 @@ def picos_per_token(usd_per_million: str | Decimal) -> int:
 def nanos(usd: str | Decimal) -> int:
     """Nano-dollars of a decimal amount in dollars, rounded up."""
     return int((Decimal(usd) * NANOS_PER_USD).to_integral_value(ROUND_CEILING))
+
+
+def amount(text: str) -> int:
+    """Nano-dollars of what a person wrote: a number that is not negative and not absurd.
+
+    Raises:
+        ValueError: it is none; the message says so.
+    """
+    try:
+        usd = Decimal(text)
+    except InvalidOperation:
+        usd = Decimal("NaN")
+    if not usd.is_finite() or not 0 <= usd <= MOST_USD:
+        raise ValueError(f"'{text[:40]}' is not an amount in dollars, such as 25 or 0.50.")
+    return nanos(usd)
 
 
 def show_usd(amount_nanos: int) -> str:

@@ -15,6 +15,8 @@ from mooring.gateway.config import ProviderConfig
 
 from .ending import ENVIRONMENT_FLAG
 
+RESTART_SECONDS = 0.2
+
 
 class LocalModels:
     """Owns the socket of `local`, and its process once there is one."""
@@ -50,7 +52,7 @@ class LocalModels:
         if self._child is not None:
             assert self._child.stdin is not None
             self._child.stdin.close()
-            self._child.terminate()
+            self._child.kill()  # it holds nothing that a drain could save: serve's own calls are over
             self._child.wait()
         self._listener.close()
 
@@ -74,5 +76,10 @@ class LocalModels:
             loop.call_soon_threadsafe(self._again)
 
     def _again(self) -> None:
-        if self._loop is not None:
-            self.arm()
+        """The connection that started it may still wait: one that dies at once is not started again at once."""
+        if self._loop is None:
+            return
+        assert self._child is not None
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+        self._loop.call_later(RESTART_SECONDS, lambda: self.arm() if self._loop is not None else None)

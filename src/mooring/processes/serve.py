@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import os
 import socket
@@ -20,12 +21,13 @@ from .local import LocalModels
 from .worker import stop_on_signals, sweep
 
 log = logging.getLogger("mooring.serve")
+BACKLOG = 2048  # uvicorn's own
 
 
 async def serve(config: Config, home: Home, *, app_path: Path | None = None) -> None:
     """Serves until SIGTERM or SIGINT, then drains: no new requests, running ones get `drain_seconds`."""
     listener = bind(config, home)
-    address = f"http://{config.server.host}:{listener.getsockname()[1]}"
+    address = url_of(config.server.host, listener.getsockname()[1])
     local = LocalModels()
     config = local.added_to(config)
     async with contextlib.AsyncExitStack() as stack:
@@ -49,7 +51,7 @@ async def serve(config: Config, home: Home, *, app_path: Path | None = None) -> 
 
 def begin_drain(rooms: Server, http: HttpServer) -> None:
     """New requests are refused with 503; uvicorn waits for the running ones."""
-    rooms.is_draining = True
+    rooms.drain()
     http.should_exit = True
 
 
@@ -66,12 +68,13 @@ def bind(config: Config, home: Home) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((config.server.host, port))
+            listener.listen(BACKLOG)  # only one of two that have bound may listen
         except OSError as error:
             listener.close()
             if wanted is not None:
                 raise ConfigError(
                     f"{config.server.host}:{port} cannot be bound: {error.strerror}.",
-                    hint="Another program has it: choose another [server] port, or leave it out for a free one.",
+                    hint="Choose another [server] port, or leave it out for a free one.",
                 ) from error
             continue
         if wanted is None:
@@ -79,6 +82,19 @@ def bind(config: Config, home: Home) -> socket.socket:
         listener.set_inheritable(False)
         return listener
     raise ConfigError(f"No port could be bound on {config.server.host}.", hint="Check [server] host.")
+
+
+def url_of(host: str, port: int) -> str:
+    """Where this machine's own processes reach a server that listens on `host`."""
+    name = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # asked about, not bound
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _remembered(file: Path) -> list[int]:
@@ -107,7 +123,7 @@ async def refuse_open_door(rooms: Server) -> None:
     Raises:
         ConfigError: no API key exists.
     """
-    if rooms.config.server.host in ("127.0.0.1", "::1", "localhost"):
+    if is_loopback(rooms.config.server.host):
         return
     if not await rooms.keys.exist():
         raise ConfigError(

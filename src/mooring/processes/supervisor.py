@@ -1,7 +1,8 @@
 """`mooring up`: starts serve and the workers, restarts what dies, ends them all when it ends.
 
 A child ends with its supervisor because it reads a pipe that only the supervisor holds (`ending.py`): no signal is
-needed, so kill -9 of the supervisor works too. SIGTERM drains: first the workers, then serve, each with a deadline.
+needed, so kill -9 of the supervisor works too. SIGTERM drains in stages: the workers, which still need serve; then
+serve; then what stands beside it; each stage with a deadline.
 """
 
 import contextlib
@@ -19,15 +20,16 @@ from pathlib import Path
 RESTART_FIRST_SECONDS = 0.1
 RESTART_MOST_SECONDS = 10.0
 STEADY_SECONDS = 10.0  # a child that lived so long starts again at once
-DRAIN_SECONDS = 15.0
+DRAIN_SECONDS = 25.0  # a stage; serve's own deadline (twice [server] drain_seconds by default) is below it
 
 
 @dataclass
 class Child:
-    """One supervised process: its command, and what became of it."""
+    """One supervised process: its command, and what became of it. Lower `stage`s are drained first."""
 
     name: str
     arguments: Sequence[str]
+    stage: int = 0
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     restarts: int = 0
@@ -42,12 +44,19 @@ class Supervisor:
     """
 
     def __init__(
-        self, children: Sequence[Child], *, environment: dict[str, str], log: Callable[[str], None], cwd: Path
+        self,
+        children: Sequence[Child],
+        *,
+        environment: dict[str, str],
+        log: Callable[[str], None],
+        cwd: Path,
+        drain_seconds: float = DRAIN_SECONDS,
     ) -> None:
         self.children = list(children)
         self._environment = environment
         self._log = log
         self._cwd = cwd
+        self._drain_seconds = drain_seconds
         self._is_stopping = False
         self._wake_read, self._wake_write = os.pipe()  # a signal handler may write to it at any moment
         os.set_blocking(self._wake_write, False)
@@ -89,15 +98,16 @@ class Supervisor:
             thread.join()
 
     def drain(self) -> None:
-        """SIGTERM to the workers, then to serve; what has not ended by the deadline is killed."""
+        """SIGTERM, stage by stage; what has not ended by its deadline is killed."""
         self._is_stopping = True
-        for child in reversed(self.children):
-            if child.process is None or child.process.poll() is not None:
-                continue
-            child.process.terminate()
-        deadline = time.monotonic() + DRAIN_SECONDS
-        for child in reversed(self.children):
-            self._await_end(child, deadline)
+        for stage in sorted({child.stage for child in self.children}):
+            ending = [child for child in self.children if child.stage == stage]
+            for child in ending:
+                if child.process is not None and child.process.poll() is None:
+                    child.process.terminate()
+            deadline = time.monotonic() + self._drain_seconds
+            for child in ending:
+                self._await_end(child, deadline)
 
     def _awake(self) -> None:
         with contextlib.suppress(BlockingIOError):  # the pipe is full of wake-ups already
@@ -113,7 +123,9 @@ class Supervisor:
         try:
             child.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            self._log(f"{child.name} did not end within {DRAIN_SECONDS:.0f} s and was killed; its calls are uncertain.")
+            self._log(
+                f"{child.name} did not end within {self._drain_seconds:.0f} s and was killed; its calls are uncertain."
+            )
             child.process.kill()
             child.process.wait()
         if child.process.stdin is not None:

@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mooring.client import discovery
@@ -22,6 +22,7 @@ from .supervisor import Child, Supervisor
 from .work import READY
 
 READY_SECONDS = 30.0
+_kept: list[Supervisor] = []  # the pipes of temporary serves stay open for as long as this process lives
 
 
 @dataclass
@@ -47,27 +48,34 @@ def start(
     cwd: Path | None = None,
     beside: Sequence[Child] = (),
 ) -> Up:
-    """Starts serve and the workers, and returns once serve is ready.
+    """Starts serve and the workers, and returns once serve is ready and the workers have loaded the app.
 
     Raises:
-        ConfigError: another `up` has this home, or serve did not become ready.
+        ConfigError: another `up` has this home, or one of them ended before it was ready.
     """
     lock = FileLock.acquire(home.run_dir / "up.lock")
     if lock is None:
         raise ConfigError(
             f"Another `mooring up` runs on {home.path}.", hint="Stop it, or choose another home with MOORING_HOME."
         )
-    environment = {**os.environ, "MOORING_HOME": str(home.path), ENVIRONMENT_FLAG: "1"}
+    environment = environment_of(home)
     if config_path is not None:
         environment["MOORING_CONFIG"] = str(config_path.resolve())
     app = ["--app", str(app_path.resolve())] if app_path else []
-    children = [Child("serve", ["serve", *app])]
+    children = [Child("serve", ["serve", *app], stage=1)]
     children += [Child(f"worker-{number}", ["worker", *app]) for number in range(1, config.worker.count + 1)]
-    children += beside
-    supervisor = Supervisor(children, environment=environment, log=log, cwd=cwd or Path.cwd())
+    children += [replace(child, stage=2) for child in beside]
+    supervisor = Supervisor(
+        children,
+        environment=environment,
+        log=log,
+        cwd=cwd or Path.cwd(),
+        drain_seconds=2 * config.server.drain_seconds + 5,
+    )
     supervisor.start()
     try:
         endpoint = wait_ready(home, supervisor)
+        wait_warm(home, supervisor, log)
     except BaseException:
         supervisor.drain()
         lock.release()
@@ -93,6 +101,30 @@ def wait_ready(home: Home, supervisor: Supervisor) -> Endpoint:
     raise ConfigError(f"serve was not ready after {READY_SECONDS:.0f} s.", hint="Look at its log above.")
 
 
+def wait_warm(home: Home, supervisor: Supervisor, log: Callable[[str], None]) -> None:
+    """Until every worker has loaded its code; slow imports are waited for once, and then left to go on.
+
+    Raises:
+        ConfigError: one of them ended: its app does not load.
+    """
+    deadline = time.monotonic() + READY_SECONDS
+    workers = {child.process.pid: child for child in supervisor.children[1:] if child.stage == 0 and child.process}
+    while time.monotonic() < deadline:
+        for child in workers.values():
+            if child.process is not None and child.process.poll() is not None:
+                raise ConfigError(f"{child.name} ended before it was ready.", hint="Its message is above.")
+        if workers.keys() <= warm_pids(home):
+            return
+        time.sleep(0.02)  # as in wait_ready
+    log(f"The workers are still loading the app after {READY_SECONDS:.0f} s; runs wait for them.")
+
+
+def environment_of(home: Home) -> dict[str, str]:
+    """What children of a supervisor get: this home, and no address of another server that the user talks to."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("MOORING_URL", "MOORING_API_KEY")}
+    return {**inherited, "MOORING_HOME": str(home.path), ENVIRONMENT_FLAG: "1"}
+
+
 def pid_of(home: Home, process: str | None) -> int | None:
     """The pid of a living process of this home by its `proc_…`, from its lock file."""
     for path in home.run_dir.glob(f"*-{process}.lock"):
@@ -103,8 +135,13 @@ def pid_of(home: Home, process: str | None) -> int | None:
 
 def warm_workers(home: Home) -> int:
     """How many workers of this home have loaded their code and take runs."""
+    return len(warm_pids(home))
+
+
+def warm_pids(home: Home) -> set[int]:
+    """The processes behind `warm_workers`."""
     facts = [read_facts(path) for path in home.run_dir.glob("*-worker-*.lock") if probe(path) == "alive"]
-    return sum(found is not None and found.address == READY for found in facts)
+    return {found.pid for found in facts if found is not None and found.address == READY}
 
 
 def is_ready(endpoint: Endpoint) -> bool:
@@ -121,7 +158,8 @@ def start_temporary(home_path: Path) -> Endpoint:
     Raises:
         Unavailable: it did not start; its message is on standard error.
     """
-    endpoint, _ = _temporary(Home(home_path))
+    endpoint, supervisor = _temporary(Home(home_path))
+    _kept.append(supervisor)
     return endpoint
 
 
@@ -142,7 +180,7 @@ def ensure_serve(home: Home) -> Iterator[Endpoint]:
 def _temporary(home: Home) -> tuple[Endpoint, Supervisor]:
     supervisor = Supervisor(
         [Child("serve", ["serve"])],
-        environment={**os.environ, "MOORING_HOME": str(home.path), ENVIRONMENT_FLAG: "1"},
+        environment=environment_of(home),
         log=lambda line: None,
         cwd=Path.cwd(),
     )

@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 from mooring.core.errors import LeaseLost, MooringError
 from mooring.journal.journal import Journal
@@ -32,7 +33,7 @@ class Worker:
     def __init__(self, journal: Journal, handlers: Mapping[str, Handler], *, slots: int = 8) -> None:
         self._journal = journal
         self._handlers = handlers
-        self._slots = asyncio.Semaphore(slots)
+        self._slots = slots
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
 
@@ -45,7 +46,10 @@ class Worker:
         sweeper = asyncio.create_task(sweep(self._journal))
         try:
             while not self._stopping.is_set():
-                await self._claim_one()
+                if len(self._running) < self._slots:
+                    await self._claim_one()
+                else:
+                    await self._first_of(asyncio.wait([*self._running], return_when=asyncio.FIRST_COMPLETED))
         finally:
             sweeper.cancel()
             if self._running:
@@ -55,28 +59,22 @@ class Worker:
             await asyncio.gather(sweeper, *self._running, return_exceptions=True)
 
     async def _claim_one(self) -> None:
-        await self._slots.acquire()
         record = None
         try:
             record = await self._journal.claim_run(list(self._handlers), lease_seconds=LEASE_SECONDS)
         except MooringError as error:
             log.warning("No run could be claimed: %s", error)
         if record is None:
-            self._slots.release()
-            await self._idle()
+            await self._first_of(self._journal.wait_for_work(timeout_seconds=IDLE_SECONDS))
             return
         task = asyncio.create_task(self.work(record))
         self._running.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._running.discard)
 
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._running.discard(task)
-        self._slots.release()
-
-    async def _idle(self) -> None:
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        queued = asyncio.ensure_future(self._journal.wait_for_work(timeout_seconds=IDLE_SECONDS))
-        _, waiting = await asyncio.wait({stopping, queued}, return_when=asyncio.FIRST_COMPLETED)
+    async def _first_of(self, event: Coroutine[Any, Any, object]) -> None:
+        """Waits for `event`, or for `stop`."""
+        either = {asyncio.create_task(self._stopping.wait()), asyncio.create_task(event)}
+        _, waiting = await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)

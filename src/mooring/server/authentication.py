@@ -55,12 +55,17 @@ def check_origin(exchange: Exchange, section: ServerSection) -> None:
     """
     host = exchange.header(b"host") or ""
     name = host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
-    if name.lower() not in LOOPBACK_HOSTS and name.lower() not in section.allowed_hosts:
+    if name.lower() not in LOOPBACK_HOSTS and name.lower().strip("[]") not in (section.host, *section.allowed_hosts):
         raise PermissionDenied(f"Host '{host[:100]}' is not allowed here.", hint="Add it to [server] allowed_hosts.")
     origin = exchange.header(b"origin")
-    if origin is not None and (
-        urlsplit(origin).netloc.lower() != host.lower() and origin not in section.allowed_origins
-    ):
+    if origin is not None and origin not in section.allowed_origins and not _is_site(origin, host):
         raise PermissionDenied(
             f"Origin '{origin[:100]}' is not allowed here.", hint="Add it to [server] allowed_origins."
         )
+
+
+def _is_site(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:  # no URL at all
+        return False

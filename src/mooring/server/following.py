@@ -13,53 +13,68 @@ from mooring.core import ids
 from mooring.journal.records import RunEvent
 from mooring.wiring import Server
 
+from .exchange import Exchange
+from .server import caller_of
+
 ENDED = ("completed", "failed", "cancelled", "parked")
 QUIET_SECONDS = 15.0  # then a comment keeps proxies from closing the stream
 MOST_WAITING = 256  # pieces for a slow reader; beyond that the run's models are read no faster than it reads
 END = b"event: end\ndata: {}\n\n"
 
 
-async def follow(rooms: Server, project_id: str, run_id: bytes, *, after: int) -> AsyncIterator[bytes]:
-    """The run as server-sent events, from the event behind `after` until it has ended or is parked."""
-    pieces: asyncio.Queue[bytes] = asyncio.Queue(MOST_WAITING)
+async def follow(rooms: Server, exchange: Exchange, run_id: bytes, *, after: int) -> AsyncIterator[bytes]:
+    """The run as server-sent events, from the event behind `after` until it has ended or is parked.
+
+    Without its end where the client hangs up, or this server must: whoever follows goes on elsewhere.
+    """
+    project_id = caller_of(exchange).project_id
+    pieces: asyncio.Queue[bytes | None] = asyncio.Queue(MOST_WAITING)
     told: set[str] = set()
-    telling = [
-        asyncio.create_task(_tell_events(rooms, project_id, run_id, after, pieces, told)),
+    telling = asyncio.create_task(_tell_events(rooms, project_id, run_id, after, pieces, told))
+    leaving = [asyncio.create_task(exchange.disconnected()), asyncio.create_task(rooms.draining.wait())]
+    beside = [
         asyncio.create_task(_tell_text(rooms, project_id, run_id, pieces, told)),
+        asyncio.create_task(_tell_end(pieces, [telling, *leaving])),
     ]
     try:
-        while (piece := await pieces.get()) != END:
+        while (piece := await pieces.get()) is not None:
             yield piece
-        yield END
+        if telling.done():
+            telling.result()
+            yield END
     finally:
-        for task in telling:
+        tasks = [telling, *leaving, *beside]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*telling, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _tell_end(pieces: "asyncio.Queue[bytes | None]", tasks: "list[asyncio.Task[Any]]") -> None:
+    """After the first of these nothing more is told."""
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    await pieces.put(None)
 
 
 async def _tell_events(
-    rooms: Server, project_id: str, run_id: bytes, after: int, pieces: "asyncio.Queue[bytes]", told: set[str]
+    rooms: Server, project_id: str, run_id: bytes, after: int, pieces: "asyncio.Queue[bytes | None]", told: set[str]
 ) -> None:
-    try:
-        while True:
-            found = await rooms.journal.wait_events(project_id, run_id, after=after, timeout_seconds=QUIET_SECONDS)
-            for event in found:
-                after = event.seq
-                if event.kind == "model.finished":
-                    told.add(str(msgspec.json.decode(event.payload).get("step")))
-                data = msgspec.json.encode(show_event(event))
-                await pieces.put(b"id: %d\nevent: %s\ndata: %s\n\n" % (event.seq, event.kind.encode(), data))
-            has_ended = (await rooms.journal.get_run(project_id, run_id)).state in ENDED
-            if has_ended and not await rooms.journal.events(project_id, run_id, after=after):
-                return
-            if not found:
-                await pieces.put(b": keep-alive\n\n")
-    finally:
-        await pieces.put(END)
+    while True:
+        found = await rooms.journal.wait_events(project_id, run_id, after=after, timeout_seconds=QUIET_SECONDS)
+        for event in found:
+            after = event.seq
+            if event.kind == "model.finished":
+                told.add(str(msgspec.json.decode(event.payload).get("step")))
+            data = msgspec.json.encode(show_event(event))
+            await pieces.put(b"id: %d\nevent: %s\ndata: %s\n\n" % (event.seq, event.kind.encode(), data))
+        has_ended = (await rooms.journal.get_run(project_id, run_id)).state in ENDED
+        if has_ended and not await rooms.journal.events(project_id, run_id, after=after):
+            return
+        if not found:
+            await pieces.put(b": keep-alive\n\n")
 
 
 async def _tell_text(
-    rooms: Server, project_id: str, run_id: bytes, pieces: "asyncio.Queue[bytes]", told: set[str]
+    rooms: Server, project_id: str, run_id: bytes, pieces: "asyncio.Queue[bytes | None]", told: set[str]
 ) -> None:
     async for said in rooms.gateway.live_text(project_id, run_id):
         if said.step not in told:

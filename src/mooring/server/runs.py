@@ -10,7 +10,7 @@ import msgspec
 
 from mooring.core import ids
 from mooring.core.errors import InvalidRequest
-from mooring.core.money import nanos, show_usd
+from mooring.core.money import amount, show_usd
 from mooring.journal.records import NewRun, RunRecord
 from mooring.wiring import Server
 
@@ -53,7 +53,7 @@ def routes(rooms: Server) -> list[Route]:
                 release_id=rooms.release_id,
                 app_path=path,
                 app_digest=app_digest,
-                max_cost_nanos=nanos(body.max_cost_usd) if body.max_cost_usd is not None else None,
+                max_cost_nanos=cap_of(body.max_cost_usd),
             )
         )
         return json_reply(show_run(run), status=202)
@@ -80,7 +80,7 @@ def routes(rooms: Server) -> list[Route]:
         run = await journal.get_run(project, run_id(exchange))
         after = last_seen(exchange)
         if "text/event-stream" in (exchange.header(b"accept") or ""):
-            return Reply(200, follow(rooms, project, run.id, after=after), "text/event-stream; charset=utf-8")
+            return Reply(200, follow(rooms, exchange, run.id, after=after), "text/event-stream; charset=utf-8")
         found = await journal.events(project, run.id, after=after)
         return json_reply({"object": "list", "data": [show_event(event) for event in found]})
 
@@ -112,7 +112,24 @@ def app_of(rooms: Server, body: StartRun, *, is_service: bool) -> tuple[str | No
         raise InvalidRequest("'app_path' is taken from the home's own processes only.", param="app_path")
     if not os.path.isabs(body.app_path):
         raise InvalidRequest("'app_path' must be absolute.", param="app_path")
-    return body.app_path, bytes.fromhex(body.app_digest) if body.app_digest else None
+    try:
+        return body.app_path, bytes.fromhex(body.app_digest) if body.app_digest else None
+    except ValueError:
+        raise InvalidRequest("'app_digest' is no hexadecimal digest.", param="app_digest") from None
+
+
+def cap_of(text: str | None) -> int | None:
+    """Nano-dollars of `max_cost_usd`.
+
+    Raises:
+        InvalidRequest: no amount.
+    """
+    if text is None:
+        return None
+    try:
+        return amount(text)
+    except ValueError as error:
+        raise InvalidRequest(str(error), param="max_cost_usd") from error
 
 
 def run_id(exchange: Exchange) -> bytes:
@@ -122,7 +139,7 @@ def run_id(exchange: Exchange) -> bytes:
 def last_seen(exchange: Exchange) -> int:
     """`Last-Event-ID`, or `?after=`; 0 from the start."""
     text = exchange.header(b"last-event-id") or exchange.query.get("after") or "0"
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise InvalidRequest(f"'{text[:40]}' is not an event number.", hint="Send the last id you saw.", param="after")
     return int(text)
 
