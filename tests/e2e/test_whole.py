@@ -19,7 +19,7 @@ def test_a_killed_agent_finishes_and_its_bill_replay_and_trace_hold(site_on_eith
         (s.folder / "hold-refund").unlink()
         kill(s.owner(serve, run))
         row = serve.run_in(run, "completed", "failed", "parked")
-        assert row["state"] == "completed" and "refunded" in row["output"]
+        assert (row["state"], "refunded" in row["output"]) == ("completed", True)
         assert [effect["requests"] for effect in s.effects()] == [2]  # asked twice with one key: done once
         bill = json.loads(s.cli("cost", "report", "--json"))
         assert (bill["settled_nanos"], bill["held_nanos"]) == (s.metered_nanos(), 0)
@@ -40,7 +40,7 @@ def test_chat_with_and_without_a_key_is_answered_recorded_and_billed(site_on_eit
         assert [answer.headers.get("x-mooring-replayed") for answer in keyed] == [None, "true", "true"]
         assert len(s.meter()) == 2
         call = serve.get(f"/v1/calls/{first.headers['x-mooring-call']}")
-        assert call["state"] == "completed" and call["attempts"][0]["outcome"] == "completed"
+        assert (call["state"], call["attempts"][0]["outcome"]) == ("completed", "completed")
         assert serve.get("/v1/bill")["settled_nanos"] == s.metered_nanos()
 
 
