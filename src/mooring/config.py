@@ -4,18 +4,20 @@ Order: defaults, the file, then `MOORING_SECTION__KEY` variables. Unknown keys a
 all mistakes are reported at once. Secrets are references (`env:NAME`, `file:PATH`), never literals.
 """
 
+import copy
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from mooring.core.errors import ConfigError
 from mooring.core.registry import did_you_mean
-from mooring.gateway.config import GatewayConfig
+from mooring.gateway.config import GatewayConfig, read_secret
 from mooring.guardrails.config import GuardrailsConfig
 from mooring.rag.config import RagConfig
 
@@ -51,10 +53,23 @@ class ServerSection(Section):
     drain_seconds: float = Field(default=10.0, ge=0, description="How long running requests may take after SIGTERM.")
 
 
+def _without_password(url: str) -> str:
+    if not url.startswith(("env:", "file:")) and urlsplit(url).password is not None:
+        raise ValueError("a URL with a password is a secret: name it as a reference, 'env:NAME' or 'file:PATH'")
+    return url
+
+
+DatabaseUrl = Annotated[str, AfterValidator(_without_password)]
+
+
 class StorageSection(Section):
     """[storage]: where the journal is kept."""
 
-    url: str | None = Field(default=None, description="`postgresql://…`; without one, SQLite in the home.")
+    url: DatabaseUrl | None = Field(
+        default=None,
+        description="`postgresql://…` without a password, or a reference to one with: `env:NAME`, `file:PATH`. "
+        "Without one, SQLite in the home.",
+    )
     durability: Literal["kill", "power"] = Field(
         default="kill",
         description="What a committed row survives: the process being killed, or the power failing (fsync).",
@@ -80,6 +95,15 @@ class Config(Section):
     guardrails: GuardrailsConfig = GuardrailsConfig()
     rag: RagConfig = RagConfig()
 
+    def database_url(self) -> str | None:
+        """[storage] url with its secret.
+
+        Raises:
+            ConfigError: the reference leads nowhere.
+        """
+        url = self.storage.url
+        return read_secret(url) if url is not None and url.startswith(("env:", "file:")) else url
+
     def canonical(self) -> bytes:
         """The effective configuration as canonical JSON: part of the release that every call names."""
         return msgspec.json.encode(self.model_dump(mode="json"), order="sorted")
@@ -99,8 +123,12 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None)
 
 
 def parse(data: dict[str, Any], environment: Mapping[str, str], *, origin: str) -> Config:
-    """Checks data that was read from a file, with the environment's overrides on top."""
-    _override(data, environment)
+    """Checks data that was read from a file, with the environment's overrides on top.
+
+    Raises:
+        ConfigError: every mistake, one line each.
+    """
+    data = _overridden(data, environment)
     try:
         return Config.model_validate(data)
     except ValidationError as error:
@@ -119,15 +147,22 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
 
 
-def _override(data: dict[str, Any], environment: Mapping[str, str]) -> None:
-    for name, value in environment.items():
+def _overridden(data: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    data = copy.deepcopy(data)
+    for name, value in sorted(environment.items()):
         if not name.startswith("MOORING_") or name in RESERVED or "__" not in name:
             continue
         keys = name.removeprefix("MOORING_").lower().split("__")
         place = data
         for key in keys[:-1]:
             place = place.setdefault(key, {})
+            if not isinstance(place, dict):
+                raise ConfigError(
+                    f"{name} names a part of '{key}', which is a value, not a section.",
+                    hint="Unset one of the two, or correct the file.",
+                )
         place[keys[-1]] = _value(value)
+    return data
 
 
 def _value(text: str) -> Any:
@@ -140,7 +175,7 @@ def _value(text: str) -> Any:
 def _explain(problem: Any) -> str:
     path = ".".join(str(step) for step in problem["loc"])
     if problem["type"] != "extra_forbidden":
-        return f"{path}: {problem['msg']}"
+        return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
     known = _fields_at(problem["loc"][:-1])
     return f"{path}: unknown key. {did_you_mean(str(problem['loc'][-1]), known)}"
 

@@ -104,7 +104,7 @@ async def build(
         ConfigError: a setting, the database's version or the SQLite library is wrong; the message says what to do.
     """
     clock, new_id = SystemClock(), ids.new_id
-    url = config.storage.url or home.database_url
+    url = config.database_url() or home.database_url
     async with contextlib.AsyncExitStack() as stack:
         database = Database.open(url, durability=config.storage.durability, ballast=home.ballast_path)
         stack.callback(database.close)

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 it did not hold or failed, 2 the command line was wrong, 1
 """
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -16,7 +17,7 @@ VERBS = {
     "up": ("up", "Start serve and the workers, and keep them running."),
     "demo": ("demo", "Take the tour: questions, an agent, a crash, the bill, a replay."),
     "ask": ("documents", "Ask a question about documents; the answer cites them."),
-    "documents": ("documents", "Read folders of documents; list what was read."),
+    "documents": ("documents", "Add, list and remove documents."),
     "run": ("run", "Run a file with agents, or resume one of its runs."),
     "runs": ("runs", "List runs; see and resolve uncertain calls."),
     "replay": ("replay", "Run a recorded run again, offline, and compare."),
@@ -84,3 +85,9 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # `mooring runs | head -1`: who read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:  # a file or folder that the user named, or their home
+        click.echo(f"mooring: {error.filename or 'The system'}: {error.strerror or error}.", err=True)
+        sys.exit(1)

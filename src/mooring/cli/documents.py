@@ -36,7 +36,7 @@ def ask_command(question: str, collection: str, docs: Path | None, model: str | 
 
 @click.group("documents")
 def documents_command() -> None:
-    """Read folders of documents; list what was read."""
+    """Add, list and remove documents."""
 
 
 @documents_command.command("add")
@@ -49,14 +49,19 @@ def add_command(folder: Path, collection: str) -> None:
 
 def add(collection: str, folder: Path) -> None:
     from mooring.cli.rooms import PROJECT, with_rooms
-    from mooring.rag import Outcome
+    from mooring.rag import IngestReport, Outcome
+    from mooring.wiring import Server
 
     async def show(outcome: Outcome) -> None:
         if outcome.state != "unchanged":
             reason = f": {outcome.reason}" if outcome.reason else ""
             click.echo(f"  {outcome.state:10} {outcome.path}{reason}", err=True)
 
-    report = with_rooms(lambda rooms: rooms.rag.ingest(PROJECT, collection, folder, progress=show))
+    async def work(rooms: Server) -> IngestReport:
+        rooms.database.require_space()
+        return await rooms.rag.ingest(PROJECT, collection, folder, progress=show)
+
+    report = with_rooms(work)
     click.echo(
         f"{collection}: {report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
         f"{report.removed} removed, {len(report.unreadable)} unreadable; {report.chunks} passages",
@@ -73,3 +78,24 @@ def list_command(collection: str) -> None:
     for document in with_rooms(lambda rooms: rooms.rag.documents(PROJECT, collection)):
         state = f"unreadable: {document.reason}" if document.reason else f"{document.chunk_count} passages"
         click.echo(f"{document.path:50} {document.size_bytes:9} bytes  {state}")
+
+
+@documents_command.command("remove")
+@click.argument("name")
+@COLLECTION
+def remove_command(name: str, collection: str) -> None:
+    """Forget the documents of NAME: a path as `list` shows it, or a folder that was added. The files stay."""
+    from mooring.cli.rooms import PROJECT, with_rooms
+    from mooring.core.errors import NotFound
+    from mooring.wiring import Server
+
+    folder = str(Path(name).absolute())
+
+    async def work(rooms: Server) -> int:
+        removed = await rooms.rag.remove(PROJECT, collection, name)
+        return removed or await rooms.rag.remove(PROJECT, collection, folder)
+
+    removed = with_rooms(work)
+    if not removed:
+        raise NotFound(f"'{collection}' has no document '{name}'.", hint="List them: mooring documents list")
+    click.echo(f"{removed} removed from {collection}.")

@@ -40,10 +40,17 @@ def create(name: str, project: str, scopes: tuple[str, ...], expires_days: int |
 @click.option("--project", default="default", show_default=True, help="Which project.")
 def list_(project: str) -> None:
     """The keys of a project; never their secrets."""
+    import time
+
     from mooring.cli.rooms import with_rooms
 
-    for key in with_rooms(lambda rooms: rooms.keys.list(project)):
-        state = "revoked" if key.revoked_at_us else "active"
+    now_us = time.time() * 1e6
+    keys = with_rooms(lambda rooms: rooms.keys.list(project))
+    if not keys:
+        click.echo("No keys yet. Make one: mooring keys create")
+    for key in keys:
+        has_expired = key.expires_at_us is not None and key.expires_at_us <= now_us
+        state = "revoked" if key.revoked_at_us else "expired" if has_expired else "active"
         click.echo(f"{key.id}  {state:8}  {','.join(key.scopes):22}  {key.name}")
 
 

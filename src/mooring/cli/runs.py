@@ -75,7 +75,7 @@ def uncertain(as_json: bool) -> None:
 @click.option(
     "--as", "decision", required=True, type=click.Choice(["completed", "failed", "retry"]), help="The decision."
 )
-@click.option("--result", default=None, help="With completed: the tool's result, as JSON.")
+@click.option("--result", default=None, help="With completed: the tool's result, as the model will read it.")
 @click.option("--by", default="cli", show_default=True, help="Who decides; kept in the journal.")
 def resolve(call_id: str, decision: str, result: str | None, by: str) -> None:
     """Decide about an uncertain call: it happened, it did not, or do it again."""
@@ -84,6 +84,8 @@ def resolve(call_id: str, decision: str, result: str | None, by: str) -> None:
     from mooring.cli.rooms import PROJECT, with_rooms
     from mooring.core import ids
 
+    if result is not None and decision != "completed":
+        raise click.UsageError("--result goes with --as completed.")
     chosen = cast("Literal['completed', 'failed', 'retry']", decision)
     with_rooms(
         lambda rooms: rooms.journal.resolve_uncertain(
@@ -94,18 +96,22 @@ def resolve(call_id: str, decision: str, result: str | None, by: str) -> None:
             by=by,
         )
     )
-    click.echo(f"{call_id} is {decision}; its run goes on.")
+    click.echo(f"{call_id}: {decision}. A run that waited for it goes on.")
 
 
 @runs_command.command("cancel")
 @click.argument("run_id")
 def cancel(run_id: str) -> None:
-    """Stop a run for good."""
+    """Stop a run (run_… or last) for good. One that is over stays what it is."""
     from mooring.cli.rooms import PROJECT, find_run, with_rooms
+    from mooring.core import ids
+    from mooring.journal.records import RunRecord
     from mooring.wiring import Server
 
-    async def work(rooms: Server) -> None:
-        await rooms.journal.cancel_run(PROJECT, (await find_run(rooms, run_id)).id)
+    async def work(rooms: Server) -> RunRecord:
+        run = await find_run(rooms, run_id)
+        await rooms.journal.cancel_run(PROJECT, run.id)
+        return await rooms.journal.get_run(PROJECT, run.id)
 
-    with_rooms(work)
-    click.echo(f"{run_id} is cancelled.")
+    run = with_rooms(work)
+    click.echo(f"{ids.show('run', run.id)} is {run.state}.")

@@ -37,4 +37,4 @@ def trace_command(subject: str, verify: bool, as_json: bool) -> None:
             click.echo(f"does not reconcile: {finding}", err=True)
         if findings:
             sys.exit(1)
-        click.echo("verified: every part adds up to its whole")
+        click.echo("verified: every part adds up to its whole", err=as_json)

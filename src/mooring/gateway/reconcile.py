@@ -61,6 +61,9 @@ def _metered(row: Mapping[str, str | None], line: int) -> MeteredUsage:
 
 def _number(text: str | None, line: int) -> Decimal:
     try:
-        return Decimal(text or "0")
-    except InvalidOperation as error:
-        raise InvalidRequest(f"Line {line} of the export holds '{text}', which is not a number.") from error
+        number = Decimal(text or "0")
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite():
+        raise InvalidRequest(f"Line {line} of the export holds '{text}', which is not a number.")
+    return number
