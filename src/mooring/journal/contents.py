@@ -22,7 +22,7 @@ from .repository.contents import BLOB, CONTENT, RAW, ZSTD, Kept, Link
 
 INLINE_BYTES = 16_384  # a row is rewritten when its call ends: what is larger lies beside it
 BLOB_BYTES = 1 << 20
-COMPRESS_BYTES = 128  # below that zstd's own header eats the gain
+COMPRESS_BYTES = 512  # below that zstd saves little of a row that is larger than its bodies
 CHAIN_START = b""
 
 _local = threading.local()
