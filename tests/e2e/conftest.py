@@ -31,7 +31,6 @@ CONFIG = """\
 
 [gateway]
 retry_wait_seconds = 0.01
-{gateway}
 
 [gateway.providers.sim]
 type = "sim"
@@ -39,6 +38,8 @@ base_url = "{url}/v1"
 attempt_header = true
 
 {prices}
+
+{more}
 """
 
 
@@ -234,7 +235,7 @@ Open = Callable[..., contextlib.AbstractContextManager[Site]]
 
 
 @contextlib.contextmanager
-def site_on(folder: Path, database_url: str | None, *, app: str | None = None, gateway: str = "") -> Iterator[Site]:
+def site_on(folder: Path, database_url: str | None, *, app: str | None = None, more: str = "") -> Iterator[Site]:
     """A site without processes yet, but for the double."""
     path = folder / "mooring.toml"
     app_path = folder / "app.py" if app else None
@@ -242,7 +243,7 @@ def site_on(folder: Path, database_url: str | None, *, app: str | None = None, g
         app_path.write_text(app)
     with _double() as sim_url:
         storage = f"url = {json.dumps(database_url)}" if database_url else ""
-        path.write_text(CONFIG.format(storage=storage, gateway=gateway, url=sim_url, prices=price_list.as_toml()))
+        path.write_text(CONFIG.format(storage=storage, more=more, url=sim_url, prices=price_list.as_toml()))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MOORING_")}
         environment |= {
             "MOORING_HOME": str(folder / "home"),

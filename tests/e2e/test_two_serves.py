@@ -81,7 +81,8 @@ def test_a_call_whose_serve_was_killed_is_uncertain_for_the_next_caller_until_it
             s.release(key)
             s.cli("runs", "resolve", call, "--as", "retry")
             fresh = second.chat(body, idempotency_key=key)
-            assert fresh.status == 200 and fresh.headers["x-mooring-call"] != call
+            assert fresh.status == 200
+            assert fresh.headers["x-mooring-call"] != call
             assert json.loads(s.cli("runs", "uncertain", "--json")) == []
             first, second = second, s.serve()
 
@@ -89,11 +90,13 @@ def test_a_call_whose_serve_was_killed_is_uncertain_for_the_next_caller_until_it
 def check_uncertain(s: Site, answer: Answer, *, is_stream: bool) -> str:
     """The one who waited is told too: as a 409, or within the stream that had begun."""
     if is_stream:
-        assert answer.status == 200 and b"call_uncertain" in answer.body
+        assert answer.status == 200
+        assert b"call_uncertain" in answer.body
     else:
         assert (answer.status, answer.code, answer.headers["x-should-retry"]) == (409, "call_uncertain", "false")
     listed = json.loads(s.cli("runs", "uncertain", "--json"))
-    assert [entry["kind"] for entry in listed] == ["chat"] and listed[0]["held_nanos"] > 0
+    assert [entry["kind"] for entry in listed] == ["chat"]
+    assert listed[0]["held_nanos"] > 0
     call: str = listed[0]["call_id"]
     assert call.encode() in answer.body
     return call
