@@ -11,6 +11,8 @@ ROOT = Path(__file__).parents[1]
 FAMILIES = [
     ("gateway/providers", "Provider", "providers"),
     ("guardrails/checks", "Check", "checks"),
+    ("rag/loaders", "loader", "loaders"),
+    ("rag/splitters", "split", "splitters"),
 ]
 
 

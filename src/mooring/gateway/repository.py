@@ -2,8 +2,8 @@
 
 import msgspec
 
-from mooring.storage.transaction import Tx
 from mooring.storage.projects import cross_project
+from mooring.storage.transaction import Tx
 
 
 class KeyRow(msgspec.Struct, frozen=True):
