@@ -57,7 +57,9 @@ def test_a_cost_is_the_exact_sum_rounded_up_once(price: Price, usage: Usage) -> 
 
 
 @given(prices, usages(), st.integers(0, 1000), st.integers(0, 1000))
-def test_what_is_held_covers_every_usage_within_the_bound(price: Price, usage: Usage, more_in: int, more_out: int) -> None:
+def test_what_is_held_covers_every_usage_within_the_bound(
+    price: Price, usage: Usage, more_in: int, more_out: int
+) -> None:
     held = price.most_nanos(usage.input_tokens + more_in, usage.output_tokens + more_out)
     assert price.cost_nanos(usage) <= held
 

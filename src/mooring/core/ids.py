@@ -12,7 +12,6 @@ Prefix = Literal["run", "call", "att", "key", "doc", "chunk", "col", "exp", "pro
 NewId = Callable[[], bytes]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 
