@@ -22,6 +22,7 @@ import pytest
 from mooring.processes.up import warm_workers
 from mooring.sim import price_list
 from mooring.storage import Home
+from mooring.verify.house import storage_section
 
 T = TypeVar("T")
 DEADLINE_SECONDS = 30.0
@@ -203,6 +204,10 @@ class Site:
     def metered_nanos(self) -> int:
         return sum(row["cost_nanos"] for row in self.meter())
 
+    def export(self) -> bytes:
+        """The double's bill, as `cost reconcile` reads it."""
+        return http("GET", f"{self.sim_url}/meter.csv").body
+
     def asked_of_double(self) -> int:
         """How many requests to models have reached the double."""
         return len(http("GET", f"{self.sim_url}/requests").json)
@@ -242,7 +247,7 @@ def site_on(folder: Path, database_url: str | None, *, app: str | None = None, m
     if app_path is not None and app is not None:
         app_path.write_text(app)
     with _double() as sim_url:
-        storage = f"url = {json.dumps(database_url)}" if database_url else ""
+        storage = storage_section(folder / "database.url", database_url) if database_url else ""
         path.write_text(CONFIG.format(storage=storage, more=more, url=sim_url, prices=price_list.as_toml()))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MOORING_")}
         environment |= {

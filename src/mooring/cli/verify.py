@@ -87,9 +87,11 @@ def database(server: str | None) -> Iterator[str | None]:
     if server is None or server.startswith("sqlite"):
         yield None
         return
+    from mooring.gateway.config import read_secret
     from mooring.storage.postgresql import require_driver
 
     require_driver()
+    server = read_secret(server) if server.startswith(("env:", "file:")) else server
     from mooring.verify.fresh import fresh_database
 
     with fresh_database(server) as url:

@@ -79,7 +79,7 @@ def house(
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mooring-verify-")))
         sim_url = stack.enter_context(double())
         path = place / "mooring.toml"
-        storage = f"url = {json.dumps(database_url)}" if database_url else ""
+        storage = storage_section(place / "database.url", database_url) if database_url else ""
         prices = price_list.as_toml()
         path.write_text(CONFIG.format(storage=storage, workers=workers, url=sim_url, prices=prices, more=more))
         os.environ["MOORING_SIM_URL"] = sim_url
@@ -90,6 +90,13 @@ def house(
         stack.callback(running.stop)
         stack.enter_context(running.supervisor.tended())
         yield House(home, sim_url, settings, path, running)
+
+
+def storage_section(file: Path, database_url: str) -> str:
+    """A line of `[storage]` that names the URL by reference, because it may hold a password."""
+    file.touch(mode=0o600)
+    file.write_text(database_url)
+    return f"url = {json.dumps(f'file:{file}')}"
 
 
 @contextlib.contextmanager
