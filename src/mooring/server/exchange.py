@@ -101,7 +101,7 @@ class Exchange:
         """
         try:
             return msgspec.json.decode(await self.body() or b"{}", type=kind)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidRequest(
                 f"The body is not valid: {error}.", hint="Send a JSON object as documented."
             ) from error
