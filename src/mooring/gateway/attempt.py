@@ -6,6 +6,7 @@ on the way out, with `next` saying what follows; the last one closes the call.
 
 import asyncio
 import contextlib
+import functools
 from types import TracebackType
 from typing import Literal, Self
 
@@ -43,6 +44,7 @@ _MAY_BILL = frozenset({502, 504, 524})
 _FINAL = frozenset({"invalid", "context_length", "no_such_model"})
 Outcome = Literal["completed", "failed", "blocked", "uncertain"]
 _encode = msgspec.json.encode
+_shown_key = functools.lru_cache(maxsize=1024)(functools.partial(ids.show, "key"))
 
 
 class Attempt:
@@ -77,11 +79,10 @@ class Attempt:
         """
         call = self.call
         intent = await self._intent()
-        begin = self._rooms.spawn(self._rooms.journal.begin_attempt(intent, call=None if call.is_open else call.row))
         try:
-            await asyncio.shield(begin)
+            await self._rooms.journal.begin_attempt(intent, call=None if call.is_open else call.row)
         except asyncio.CancelledError:
-            self._rooms.spawn(self._unsent(begin))
+            self._rooms.spawn(self._unsent())
             raise
         call.is_open = True
         return self
@@ -231,7 +232,7 @@ class Attempt:
         row = self.call.row
         return await self._rooms.journal.budget_ids(
             row.project_id,
-            key=ids.show("key", row.api_key_id) if row.api_key_id else None,
+            key=_shown_key(row.api_key_id) if row.api_key_id else None,
             user=row.user,
             model=row.name,
             tags=row.tags,
@@ -291,10 +292,9 @@ class Attempt:
         if not self.is_settled:
             await self.finish("failed", error=_HungUpError(f"The call ended early: {code}."), answer=answer)
 
-    async def _unsent(self, begin: "asyncio.Task[None]") -> None:
-        """Cancelled while the intent was being written: if it was, it cost nothing."""
+    async def _unsent(self) -> None:
+        """Cancelled while the intent was being written: if it was (the result is written after it), it cost nothing."""
         with contextlib.suppress(MooringError):
-            await begin
             await self.abandon("cancelled", self.call.refusal(Unavailable("The call was cancelled.")))
 
 

@@ -5,7 +5,7 @@ import asyncio
 from .asked import Asked
 
 # Most calls are over before it pays to ask; a watcher is a task of its own.
-WATCH_AFTER_SECONDS = 0.05
+WATCH_AFTER_SECONDS = 0.2
 
 
 class HangUp:

@@ -49,6 +49,8 @@ class PriceSheet(msgspec.Struct, frozen=True):
 
     def most_nanos(self, input_tokens: int, output_tokens: int) -> int:
         """The most that an attempt can cost, whatever tier it ends up in."""
+        if not self.tiers:
+            return self.base.most_nanos(input_tokens, output_tokens)
         prices = [self.base, *(tier for start, tier in self.tiers if input_tokens > start)]
         return max(price.most_nanos(input_tokens, output_tokens) for price in prices)
 

@@ -30,7 +30,6 @@ class Relay:
         self.call = call
         self._attempt = attempt
         self._response = response
-        self._chunks = response.chunks()
         self._codec = attempt.step.target.vendor.codec
         self._out = call.asked.codec
         self._passes = self._codec.name == self._out.name
@@ -68,8 +67,10 @@ class Relay:
 
     # The iterator that the server drives --------------------------------------
 
-    def __aiter__(self) -> "Relay":
-        return self
+    def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        if self._generator is None:
+            self._generator = self._run()
+        return self._generator
 
     async def __anext__(self) -> bytes:
         if self._generator is None:
@@ -113,8 +114,8 @@ class Relay:
     # Bytes in, bytes out -------------------------------------------------------
 
     async def _next(self) -> bytes:
-        data = await anext(self._chunks, None)
-        if data is not None:
+        data = await self._response.more()
+        if data:
             return data
         self._parser.close()
         raise UpstreamDisconnected(

@@ -71,8 +71,10 @@ class Attempts(Base):
                 calls.set_uncertain(tx, reserved.project_id, reserved.call_id)
             return None
 
-        closed = await self._database.write_async(finish, locks=known.locks)
-        self._open.pop(result.attempt_id, None)
+        try:
+            closed = await self._database.write_async(finish, locks=known.locks)
+        finally:
+            self._open.pop(result.attempt_id, None)
         self._tell(closed)
 
     # steps of the transactions ---------------------------------------------------------------------------------------
@@ -216,9 +218,12 @@ class Attempts(Base):
             locks = tuple(Lock("budgets", budget_id) for budget_id in intent.budget_ids)
             if intent.run is not None:
                 locks = (*locks, Lock("runs", intent.run.run_id))
-        written = await self._database.write_async(operation, locks=locks)
-        self._open[intent.id] = Open(intent.project_id, locks)
-        return written
+        self._open[intent.id] = Open(intent.project_id, locks)  # known before: a caller who is cancelled may finish it
+        try:
+            return await self._database.write_async(operation, locks=locks)
+        except Exception:
+            del self._open[intent.id]
+            raise
 
     async def _recall(self, attempt_id: bytes) -> Open:
         """What is known of an attempt; one of another process is looked up."""

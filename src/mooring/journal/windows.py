@@ -1,5 +1,6 @@
 """Fixed windows of budgets, in UTC."""
 
+import functools
 from datetime import UTC, datetime
 from typing import Literal, assert_never
 
@@ -21,9 +22,15 @@ def starts_at_us(period: Period, at_us: int) -> int:
         case "week":
             return at_us - (at_us - FIRST_MONDAY_US) % WEEK_US
         case "month":
-            moment = datetime.fromtimestamp(at_us // 1_000_000, UTC)
-            return int(datetime(moment.year, moment.month, 1, tzinfo=UTC).timestamp()) * 1_000_000
+            return _month_starts_at_us(at_us // HOUR_US)
         case "total":
             return 0
         case _:
             assert_never(period)
+
+
+@functools.lru_cache(maxsize=64)
+def _month_starts_at_us(hour: int) -> int:
+    """The month of an hour since 1970: asked for with each attempt, and the same for hundreds of hours."""
+    moment = datetime.fromtimestamp(hour * 3600, UTC)
+    return int(datetime(moment.year, moment.month, 1, tzinfo=UTC).timestamp()) * 1_000_000

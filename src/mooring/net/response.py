@@ -112,13 +112,13 @@ class Response:
         """
         if self.content_length is not None and self.content_length > limit_bytes:
             raise self._too_large(limit_bytes)
-        body = await self._next()
+        body = await self.more()
         parts = [body]
         size = len(body)
         while not self.is_complete or self._chunks:
             if size > limit_bytes:
                 raise self._too_large(limit_bytes)
-            more = await self._next()
+            more = await self.more()
             parts.append(more)
             size += len(more)
         if size > limit_bytes:
@@ -151,15 +151,21 @@ class Response:
         self.close()
         return TooLarge(f"The answer is larger than {limit_bytes} bytes.", hint="Ask for less, or raise the limit.")
 
-    async def _next(self) -> bytes:
-        """All that has come, waiting for it if need be; empty only at the end."""
+    async def more(self) -> bytes:
+        """All that has come since the last look, waiting for it; empty only at the end; raises like `read`."""
         while not self._chunks:
             if self._error is not None:
                 raise self._error
             if self.is_complete:
                 return b""
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self.wait(self._waiter)
+            waiter = self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self.close()
+                raise
+            finally:
+                self._waiter = None
         chunks = self._chunks
         self._chunks = []
         self.buffered_bytes = 0
@@ -241,7 +247,7 @@ class _Chunks:
         return self
 
     async def __anext__(self) -> bytes:
-        chunk = await self._response._next()
+        chunk = await self._response.more()
         if not chunk:
             raise StopAsyncIteration
         return chunk
