@@ -100,7 +100,14 @@ def test_an_event_number_that_is_none_is_refused(run: Run, text: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/v1/calls/x", f"/v1/calls/run_{ID}", f"/v1/runs/call_{ID}", "/v1/runs/run_%00", "/v1/bill?run=x", "/v1/runs/x/events"],
+    [
+        "/v1/calls/x",
+        f"/v1/calls/run_{ID}",
+        f"/v1/runs/call_{ID}",
+        "/v1/runs/run_%00",
+        "/v1/bill?run=x",
+        "/v1/runs/x/events",
+    ],
 )
 def test_an_id_that_is_none_is_a_400(run: Run, path: str) -> None:
     async def scenario(site: Site) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import openai
 import pytest
 
+from mooring.net import Request
 from mooring.sim.faults import Fault
 
 from .conftest import DEADLINES, Site, say
-from mooring.net import Request
 
 Run = Callable[..., None]
 
@@ -38,9 +38,9 @@ def test_the_openai_sdk_gets_whole_answers_streams_and_models(run: Run) -> None:
             text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
             assert text == "Say it again"
             assert chunks[-1].usage == whole.usage
-            assert "local/reader" in [model.id async for model in client.models.list()]
+            assert [model.id async for model in client.models.list()] == ["steady"]
 
-    run(scenario)
+    run(scenario, gateway={"models": {"steady": {"targets": ["sim/down", "sim/echo"]}}})
 
 
 def test_the_openai_sdk_raises_its_own_errors(run: Run) -> None:

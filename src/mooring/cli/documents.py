@@ -19,13 +19,14 @@ def ask_command(question: str, collection: str, docs: Path | None, model: str | 
     import msgspec
 
     from mooring.client import Client
+    from mooring.server.collections import show_answer
 
     if docs is not None:
         add(collection, docs)
     with Client() as client:
         answer = client.ask(question, collection=collection, model=model)
     if as_json:
-        click.echo(msgspec.json.encode(answer))
+        click.echo(msgspec.json.encode(show_answer(answer)))
     else:
         click.echo(answer.text)
         for citation in answer.citations:

@@ -23,10 +23,9 @@ def routes(rooms: Server) -> list[Route]:
         return json_reply({"object": "list", "data": [show_call(call) for call in calls]})
 
     async def bill(exchange: Exchange) -> Reply:
-        run = exchange.query.get("run")
-        return json_reply(
-            await rooms.journal.bill(caller_of(exchange).project_id, run_id=ids.read("run", run) if run else None)
-        )
+        project, run = caller_of(exchange).project_id, exchange.query.get("run")
+        run_id = None if run is None else (await rooms.journal.get_run(project, ids.read("run", run))).id
+        return json_reply(await rooms.journal.bill(project, run_id=run_id))
 
     return [
         Route("GET", "/v1/calls", "read", list_),

@@ -4,13 +4,14 @@ from typing import Any
 
 import msgspec
 
+from mooring.client import Answer
 from mooring.core import ids
 from mooring.core.errors import InvalidRequest
 from mooring.journal.records import NewRun
 from mooring.rag import DocumentRecord, Origin
 from mooring.wiring import Server
 
-from .exchange import Exchange, Reply, json_reply
+from .exchange import Exchange, Reply, Word, json_reply
 from .runs import show_run
 from .server import Route, caller_of
 
@@ -20,27 +21,27 @@ DEFAULT_COLLECTION = "default"
 class Ingest(msgspec.Struct, forbid_unknown_fields=True):
     """`POST /v1/documents`: a folder or file on the server's machine."""
 
-    folder: str
-    collection: str = DEFAULT_COLLECTION
+    folder: Word
+    collection: Word = DEFAULT_COLLECTION
 
 
 class Ask(msgspec.Struct, forbid_unknown_fields=True):
     """`POST /v1/ask`. `model` answers; without one, [rag] model."""
 
     question: str
-    collection: str | None = None
-    model: str | None = None
+    collection: Word | None = None
+    model: Word | None = None
     limit: int | None = None
-    user: str | None = None
-    session: str | None = None
-    tags: list[str] = []
+    user: Word | None = None
+    session: Word | None = None
+    tags: list[Word] = []
 
 
 class SearchFor(msgspec.Struct, forbid_unknown_fields=True):
     """`POST /v1/search`."""
 
     query: str
-    collection: str | None = None
+    collection: Word | None = None
     limit: int = 10
 
 
@@ -91,7 +92,7 @@ def routes(rooms: Server) -> list[Route]:
             limit=body.limit,
             origin=origin,
         )
-        return json_reply(answer)
+        return json_reply(show_answer(answer))
 
     return [
         Route("POST", "/v1/documents", "write", ingest),
@@ -108,6 +109,11 @@ def origin_of(
     return Origin(
         trace_id=ids.new_id(), api_key_id=caller_of(exchange).api_key_id, user=user, session=session, tags=tags
     )
+
+
+def show_answer(answer: Answer) -> dict[str, Any]:
+    """JSON of an answer; `is_answered` and `citations` are always there."""
+    return {**msgspec.to_builtins(answer), "is_answered": answer.is_answered, "citations": answer.citations}
 
 
 def show_document(document: DocumentRecord) -> dict[str, Any]:

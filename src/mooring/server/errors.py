@@ -4,6 +4,7 @@ import msgspec
 
 from mooring.core.errors import MooringError, RateLimited
 from mooring.core.seams import Redactor
+from mooring.core.text import shorten
 
 from .exchange import Exchange, Reply
 
@@ -18,7 +19,14 @@ def internal_error() -> MooringError:
 def reply_for(error: MooringError, exchange: Exchange, redactor: Redactor) -> Reply:
     """The OpenAI error object; 409s tell the SDKs not to retry."""
     kind = "invalid_request_error" if error.status < 500 else "server_error"
-    body = {"error": {"message": redactor(str(error)), "type": kind, "param": error.param, "code": error.code}}
+    body = {
+        "error": {
+            "message": redactor(shorten(str(error), 2000)),
+            "type": kind,
+            "param": error.param,
+            "code": error.code,
+        }
+    }
     headers: list[tuple[bytes, bytes]] = []
     if error.status == 409:
         headers.append((b"x-should-retry", b"false"))

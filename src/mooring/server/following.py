@@ -59,17 +59,18 @@ async def _tell_events(
     rooms: Server, project_id: str, run_id: bytes, after: int, pieces: "asyncio.Queue[bytes | None]", told: set[str]
 ) -> None:
     while True:
-        found = await rooms.journal.wait_events(project_id, run_id, after=after, timeout_seconds=QUIET_SECONDS)
+        has_ended = (await rooms.journal.get_run(project_id, run_id)).state in ENDED
+        seconds = 0.0 if has_ended else QUIET_SECONDS
+        found = await rooms.journal.wait_events(project_id, run_id, after=after, timeout_seconds=seconds)
         for event in found:
             after = event.seq
             if event.kind == "model.finished":
                 told.add(str(msgspec.json.decode(event.payload).get("step")))
             data = msgspec.json.encode(show_event(event))
             await pieces.put(b"id: %d\nevent: %s\ndata: %s\n\n" % (event.seq, event.kind.encode(), data))
-        has_ended = (await rooms.journal.get_run(project_id, run_id)).state in ENDED
-        if has_ended and not await rooms.journal.events(project_id, run_id, after=after):
-            return
         if not found:
+            if has_ended:
+                return
             await pieces.put(b": keep-alive\n\n")
 
 

@@ -11,10 +11,11 @@ import msgspec
 from mooring.core import ids
 from mooring.core.errors import InvalidRequest
 from mooring.core.money import amount, show_usd
+from mooring.gateway.asked import check_key
 from mooring.journal.records import NewRun, RunRecord
 from mooring.wiring import Server
 
-from .exchange import Exchange, Reply, json_reply
+from .exchange import Exchange, Reply, Word, json_reply
 from .following import follow, show_event
 from .server import Route, caller_of
 
@@ -22,13 +23,13 @@ from .server import Route, caller_of
 class StartRun(msgspec.Struct, forbid_unknown_fields=True):
     """`POST /v1/runs`. `input` is any JSON value; `app_path` is accepted from the service key alone."""
 
-    agent: str
+    agent: Word
     input: Any
-    user: str | None = None
-    session: str | None = None
-    tags: list[str] = []
+    user: Word | None = None
+    session: Word | None = None
+    tags: list[Word] = []
     max_cost_usd: str | None = None
-    app_path: str | None = None
+    app_path: Word | None = None
     app_digest: str | None = None
 
 
@@ -38,6 +39,9 @@ def routes(rooms: Server) -> list[Route]:
     async def start(exchange: Exchange) -> Reply:
         caller = caller_of(exchange)
         body = await exchange.parse(StartRun)
+        key = exchange.header(b"idempotency-key")
+        if key is not None:
+            check_key(key)
         path, app_digest = app_of(rooms, body, is_service=caller.is_service)
         run = await journal.create_run(
             NewRun(
@@ -46,7 +50,7 @@ def routes(rooms: Server) -> list[Route]:
                 handler="agent",
                 name=body.agent,
                 input=msgspec.json.encode(body.input),
-                key=exchange.header(b"idempotency-key"),
+                key=key,
                 user=body.user,
                 session=body.session,
                 tags=tuple(body.tags),
