@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,15 @@ from mooring.wiring import Server, build
 PROJECT = "default"
 
 
-def config_for(sim: SimServer) -> Config:
+def config_for(sim: SimServer, checks: Sequence[Mapping[str, Any]] = ()) -> Config:
     sim_provider = {
         "type": "sim",
         "base_url": f"{sim.url}/v1",
         "prices": {"*": {"input_usd": "0.25", "output_usd": "2"}},
     }
-    return Config.model_validate({"gateway": {"providers": {"sim": sim_provider}}})
+    return Config.model_validate(
+        {"gateway": {"providers": {"sim": sim_provider}}, "guardrails": {"checks": list(checks)}}
+    )
 
 
 @contextlib.asynccontextmanager
@@ -114,10 +116,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     monkeypatch.setenv("MOORING_HOME", str(tmp_path / "home"))
 
     @contextlib.asynccontextmanager
-    async def opened(scripts: Mapping[str, Any] | None = None) -> AsyncIterator[World]:
+    async def opened(
+        scripts: Mapping[str, Any] | None = None, *, checks: Sequence[Mapping[str, Any]] = ()
+    ) -> AsyncIterator[World]:
         home = Home(tmp_path / "home")
         async with SimServer(scripts) as sim:
-            config = config_for(sim)
+            config = config_for(sim, checks)
             async with serving(config, home) as (serve, url), build(config, home, kind="worker") as worker:
                 yield World(sim, home, config, serve, worker, url)
 

@@ -134,6 +134,30 @@ def test_a_run_that_met_a_limit_replays_to_the_same_limit(world: Open, limits: L
     asyncio.run(scenario())
 
 
+def test_a_run_whose_model_gave_no_answer_replays_to_the_same_failure(world: Open) -> None:
+    async def scenario() -> None:
+        async with world() as w:
+            await w.serve.journal.put_budget("default", scope="project", subject="", window="total", cap_nanos=0)
+            app = shop()
+            run = await w.run(app, "a")
+            assert (run.state, run.error_code) == ("failed", "budget_exceeded")
+            report = await replay(w.worker.journal, "default", run.id, handler(w, app))
+            assert report.divergence is None
+            assert (report.is_identical, report.is_whole) == (True, True)
+
+    asyncio.run(scenario())
+
+
+def test_a_refused_request_ends_the_run_with_the_guards_own_words(world: Open) -> None:
+    async def scenario() -> None:
+        checks = [{"type": "tool_allow_list", "allow": ["look"]}]
+        async with world(checks=checks) as w:
+            run = await w.run(shop(), "a")
+            assert (run.state, run.error_code) == ("failed", "content_blocked")
+
+    asyncio.run(scenario())
+
+
 def test_a_run_that_is_not_over_replays_as_far_as_it_came(world: Open) -> None:
     async def scenario() -> None:
         async with world() as w:

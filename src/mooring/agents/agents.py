@@ -16,7 +16,7 @@ from mooring.core.money import NANOS_PER_USD, nanos
 from mooring.core.text import digest
 from mooring.journal.records import RunRecord
 
-from .effects import Effects, ModelAnswer, Parked, ToolOutcome
+from .effects import Effects, ModelAnswer, ModelFailed, Parked, ToolOutcome
 from .fold import AgentState, ToolStep, fold
 from .resume import resume_rule
 
@@ -58,6 +58,8 @@ class AgentLoop:
             await self._note("run.started", definition=definition_of(self.agent), input=input_of(self.record))
         if self.state.limit is not None:
             return Failed("limit_reached", self.state.limit["text"])
+        if self.state.failure is not None:
+            return Failed(self.state.failure["code"], self.state.failure["text"])
         try:
             while True:
                 if self.state.pending:
@@ -69,6 +71,8 @@ class AgentLoop:
                     await self._model()
         except _Stop as stop:
             return Failed("limit_reached", str(stop))
+        except ModelFailed as failed:
+            return Failed(failed.failed_code, failed.message)
 
     async def _model(self) -> None:
         """One model step: limits first, then the call, then its event."""
@@ -79,6 +83,10 @@ class AgentLoop:
             answer = await self.effects.model(step, body)
         except CallUncertain as error:
             raise Parked(f"Model step {step} is uncertain: {error.message}", step=step) from error
+        except ModelFailed as failed:
+            facts: dict[str, Any] = {"code": failed.failed_code, "text": failed.message}
+            await self._note("model.failed", step=step, request=digest(body).hex(), **facts)
+            raise
         await self._note("model.finished", call_id=answer.call_id, step=step, **model_facts(answer, body))
 
     async def _tools(self, steps: list[ToolStep]) -> None:

@@ -45,6 +45,14 @@ class Parked(MooringError):
         self.wake_after_seconds = wake_after_seconds
 
 
+class ModelFailed(MooringError):
+    """A model step has no answer and never will: it was refused, blocked, or every target failed."""
+
+    def __init__(self, failed_code: str, message: str) -> None:
+        super().__init__(message)
+        self.failed_code = failed_code
+
+
 class Effects(Protocol):
     """One run's hands. Every write is fenced by the run's epoch and raises `LeaseLost` when another worker owns it."""
 
@@ -55,7 +63,12 @@ class Effects(Protocol):
     async def append(self, kind: str, payload: bytes, *, call_id: bytes | None = None) -> None: ...
 
     async def model(self, step: str, body: bytes) -> ModelAnswer:
-        """Ask the model; a step that was asked before gets its recorded answer."""
+        """Ask the model; a step that was asked before gets its recorded answer.
+
+        Raises:
+            ModelFailed: it gives none.
+            CallUncertain: nobody can know whether it gave one.
+        """
         ...
 
     async def find_tool(self, step: str) -> CallRecord | None:

@@ -32,6 +32,7 @@ class AgentState:
         self.started: set[str] = set()
         self.inner: dict[str, bytes] = {}
         self.limit: dict[str, Any] | None = None
+        self.failure: dict[str, Any] | None = None
         self.repeats: collections.Counter[tuple[str, str]] = collections.Counter()
         self._round: dict[str, ToolStep] = {}
         self._results: dict[str, dict[str, Any]] = {}
@@ -75,6 +76,8 @@ class AgentState:
                 self.messages.append({"role": "user", "content": data["text"]})
             case "limit.reached":
                 self.limit = data
+            case "model.failed":
+                self.failure = data
 
     def _start(self, data: dict[str, Any]) -> None:
         self.definition = data["definition"]

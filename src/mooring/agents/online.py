@@ -13,7 +13,7 @@ from mooring.client.results import Completion
 from mooring.client.tool import Done, NotDone, Tool
 from mooring.core import ids
 from mooring.core.clock import Clock
-from mooring.core.errors import StorageFull, Unavailable, UpstreamMalformed
+from mooring.core.errors import CallUncertain, LeaseLost, MooringError, StorageFull, Unavailable, UpstreamMalformed
 from mooring.core.ids import NewId
 from mooring.core.seams import Hit
 from mooring.core.text import digest, shorten
@@ -30,7 +30,7 @@ from mooring.journal.records import (
 )
 
 from .calling import call_tool, outcome_of
-from .effects import ModelAnswer, Parked, Relay, ToolOutcome
+from .effects import ModelAnswer, ModelFailed, Parked, Relay, ToolOutcome
 from .fold import ToolStep, fold
 from .serving import Serve, Waiting
 
@@ -68,7 +68,12 @@ class OnlineEffects:
         await self._journal.append(self.record.id, self.record.epoch, kind, payload, call_id=call_id)
 
     async def model(self, step: str, body: bytes) -> ModelAnswer:
-        completion = await self.complete(step, body)
+        try:
+            completion = await self.complete(step, body)
+        except (CallUncertain, LeaseLost):
+            raise
+        except MooringError as error:
+            raise ModelFailed(error.code, str(error)) from error
         return ModelAnswer(
             message=completion.message,
             finish_reason=completion.finish_reason,

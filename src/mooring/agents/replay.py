@@ -20,7 +20,7 @@ from mooring.journal.journal import Journal
 from mooring.journal.records import CallRecord, RunEvent, RunRecord
 
 from .agents import AgentLoop, Completed, Failed
-from .effects import ModelAnswer, ToolOutcome
+from .effects import ModelAnswer, ModelFailed, ToolOutcome
 from .fold import ToolStep
 from .online import usage_fields
 
@@ -28,6 +28,7 @@ COMPARED = frozenset(
     {
         "run.started",
         "model.finished",
+        "model.failed",
         "tool.started",
         "tool.finished",
         "tool.rejected",
@@ -134,11 +135,14 @@ class ReplayEffects:
         self.compared += 1
 
     async def model(self, step: str, body: bytes) -> ModelAnswer:
-        event = self._find("model.finished", step)
+        failed = self._events.get(("model.failed", step))
+        event = failed or self._find("model.finished", step)
         facts = msgspec.json.decode(event.payload)
         if facts["request"] != digest(body).hex():
             detail = "the model would be asked something else"
             raise _Diverged(Divergence(step, "divergent", f"{detail}.", facts["request"], digest(body).hex()))
+        if failed is not None:
+            raise ModelFailed(facts["code"], facts["text"])
         if event.call_id is None:
             raise _Diverged(Divergence(step, "unrecorded", "its event points to no call."))
         completion = await self._completion(event.call_id)

@@ -205,7 +205,8 @@ def away(url: str, error: UpstreamError) -> Unavailable:
 def _tree(root: type[MooringError]) -> dict[str, type[MooringError]]:
     found = {root.code: root}
     for child in root.__subclasses__():
-        found.update(_tree(child))
+        if child.__module__ == root.__module__:  # a room's own subclass has a code of the tree's, and other arguments
+            found.update(_tree(child))
     return found
 
 
