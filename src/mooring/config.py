@@ -16,9 +16,11 @@ import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from mooring.core.errors import ConfigError
-from mooring.core.registry import did_you_mean
+from mooring.core.registry import Registry, did_you_mean
 from mooring.gateway.config import GatewayConfig, read_secret
+from mooring.gateway.provider import registry as providers
 from mooring.guardrails.config import GuardrailsConfig
+from mooring.guardrails.guardrails import registry as checks
 from mooring.rag.config import RagConfig
 
 DEFAULT_PORT = 4790
@@ -130,10 +132,33 @@ def parse(data: dict[str, Any], environment: Mapping[str, str], *, origin: str) 
     """
     data = _overridden(data, environment)
     try:
-        return Config.model_validate(data)
+        config = Config.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
-        raise ConfigError(f"{origin} has {len(lines)} mistake(s):\n  " + "\n  ".join(lines)) from error
+        raise _mistakes(origin, [_explain(problem) for problem in error.errors()]) from error
+    if unknown := _unknown_plug_ins(config):
+        raise _mistakes(origin, unknown)
+    return config
+
+
+def _mistakes(origin: str, lines: list[str]) -> ConfigError:
+    return ConfigError(f"{origin} has {len(lines)} mistake(s):\n  " + "\n  ".join(lines))
+
+
+def _unknown_plug_ins(config: Config) -> list[str]:
+    """The `type`s that name no plug-in, each with the nearest one."""
+    named: list[tuple[Registry[Any], str, str]] = [
+        (providers, f"gateway.providers.{name}.type", provider.type)
+        for name, provider in config.gateway.providers.items()
+    ]
+    named += [
+        (checks, f"guardrails.checks[{number}].type", str(check.get("type")))
+        for number, check in enumerate(config.guardrails.checks)
+    ]
+    return [
+        f"{path}: Unknown {registry.family} '{name}'. {did_you_mean(name, registry.names())}"
+        for registry, path, name in named
+        if name not in registry.names()
+    ]
 
 
 def _read(path: Path) -> dict[str, Any]:

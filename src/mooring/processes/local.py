@@ -35,7 +35,7 @@ class LocalModels:
         """The configuration with this process as the provider `local`, unless the file names one of its own."""
         if "local" in config.gateway.providers:
             return config
-        local = ProviderConfig(type="local", base_url=self.base_url)
+        local = ProviderConfig(type="local", base_url=self.base_url, models=("reader",))
         gateway = config.gateway.model_copy(update={"providers": {**config.gateway.providers, "local": local}})
         return config.model_copy(update={"gateway": gateway})
 

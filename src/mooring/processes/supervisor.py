@@ -19,7 +19,7 @@ from pathlib import Path
 
 RESTART_FIRST_SECONDS = 0.1
 RESTART_MOST_SECONDS = 10.0
-STEADY_SECONDS = 10.0  # a child that lived so long starts again at once
+STEADY_SECONDS = 2.0  # a child that lived so long starts again at once
 DRAIN_SECONDS = 25.0  # a stage; serve's own deadline (twice [server] drain_seconds by default) is below it
 
 
