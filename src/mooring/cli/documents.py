@@ -76,7 +76,10 @@ def list_command(collection: str) -> None:
     """Every file that was met; the unreadable ones with their reasons."""
     from mooring.cli.rooms import PROJECT, with_rooms
 
-    for document in with_rooms(lambda rooms: rooms.rag.documents(PROJECT, collection)):
+    found = with_rooms(lambda rooms: rooms.rag.documents(PROJECT, collection))
+    if not found:
+        click.echo(f"No documents in {collection}. Add some: mooring documents add FOLDER")
+    for document in found:
         state = f"unreadable: {document.reason}" if document.reason else f"{document.chunk_count} passages"
         click.echo(f"{document.path:50} {document.size_bytes:9} bytes  {state}")
 
