@@ -54,8 +54,9 @@ def test_an_upstream_name_may_hold_slashes() -> None:
 def test_a_vendors_key_in_the_environment_is_enough_and_its_absence_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     router = Router(GatewayConfig())
-    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
+    with pytest.raises(NotFound) as caught:
         router.plan("openai/gpt-5-mini")
+    assert "OPENAI_API_KEY" in str(caught.value)
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     assert str(router.plan("openai/gpt-5-mini").targets[0]) == "openai/gpt-5-mini"
 

@@ -9,8 +9,9 @@ def digest(data: bytes) -> bytes:
 
 
 def shorten(text: str, limit: int = 200) -> str:
-    """At most `limit` characters, with an ellipsis where something was cut."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """At most `limit` characters, with an ellipsis where something was cut, and without NULs, which no column takes."""
+    text = text if len(text) <= limit else text[: limit - 1] + "…"
+    return text.replace("\0", "\ufffd") if "\0" in text else text
 
 
 def utf8_bytes(text: str) -> int:

@@ -4,6 +4,8 @@ import msgspec
 
 from .errors import UpstreamMalformed
 
+MOST_TOKENS = 10**9  # a hundred times the largest context there is; beyond it the figure is a mistake
+
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a provider metered.
@@ -30,6 +32,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
         output_parts = (self.reasoning_tokens, self.output_audio_tokens)
         if (
             min(self.input_tokens, self.output_tokens, *input_parts, *output_parts) < 0
+            or max(self.input_tokens, self.output_tokens) > MOST_TOKENS
             or self.cached_input_tokens + self.cache_write_tokens > self.input_tokens
             or self.input_audio_tokens > self.input_tokens
             or max(output_parts) > self.output_tokens

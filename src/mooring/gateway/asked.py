@@ -1,5 +1,6 @@
 """What is being asked: an inbound request, decoded once, with its plan, its key and its run."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from .routing import Plan
 _encode = msgspec.json.encode
 MAX_KEY_CHARACTERS = 255
 RUN_KEYS = "run/"
+_EPOCH = re.compile(r"[0-9]{1,15}")
 
 
 @dataclass(slots=True)
@@ -111,15 +113,24 @@ def _key(inbound: Inbound, run: RunRef | None) -> str | None:
     key = inbound.header(b"idempotency-key")
     if key is None:
         return None if run is None else f"{RUN_KEYS}{ids.show('run', run.run_id)}/{run.step}"
+    check_key(key)
+    if key.startswith(RUN_KEYS) and not inbound.caller.is_service:
+        raise PermissionDenied(f"Keys that begin with '{RUN_KEYS}' belong to runs.", hint="Choose another key.")
+    return key
+
+
+def check_key(key: str) -> None:
+    """Whether a caller's idempotency key can be kept.
+
+    Raises:
+        InvalidRequest: it is empty, too long, or cannot be shown.
+    """
     if not key or len(key) > MAX_KEY_CHARACTERS or not key.isprintable():
         raise InvalidRequest(
             f"The idempotency key '{shorten(key, 40)}' is not usable.",
             hint=f"Send 1 to {MAX_KEY_CHARACTERS} printable characters.",
             param="idempotency-key",
         )
-    if key.startswith(RUN_KEYS) and not inbound.caller.is_service:
-        raise PermissionDenied(f"Keys that begin with '{RUN_KEYS}' belong to runs.", hint="Choose another key.")
-    return key
 
 
 def _run(inbound: Inbound) -> RunRef | None:
@@ -131,7 +142,7 @@ def _run(inbound: Inbound) -> RunRef | None:
             "Only this server's own workers may speak for a run.", hint="Leave the x-mooring-run header out."
         )
     step, epoch = inbound.header(b"x-mooring-step"), inbound.header(b"x-mooring-epoch")
-    if not step or epoch is None or not epoch.isdigit():
+    if not step or epoch is None or not _EPOCH.fullmatch(epoch):
         raise InvalidRequest(
             "x-mooring-run needs x-mooring-step and a numeric x-mooring-epoch.",
             hint="Send all three.",

@@ -11,6 +11,7 @@ from typing import Any
 from mooring.core.clock import Clock
 from mooring.core.errors import Blocked, MooringError, RateLimited
 from mooring.core.ids import NewId
+from mooring.core.text import shorten
 from mooring.guardrails.guardrails import Guardrails
 from mooring.journal.journal import Journal
 from mooring.journal.records import NewCall
@@ -170,7 +171,7 @@ class Gateway:
 
     def _error(self, codec: Codec, error: MooringError, *, code: str | None = None) -> Outbound:
         """An error in the caller's wire, without secrets; the SDKs are told not to retry our 409s."""
-        message = self._rooms.guardrails.redactor(str(error))
+        message = self._rooms.guardrails.redactor(shorten(str(error), 2000))
         headers: list[tuple[bytes, bytes]] = []
         if error.status == 409:
             headers.append((b"x-should-retry", b"false"))

@@ -4,6 +4,7 @@ Failures are classified by what they say: a request that no one will accept is n
 asked once more and then left, one that cannot take this request is left at once.
 """
 
+import os
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from .config import GatewayConfig, ProviderConfig
 from .provider import Vendor
 from .provider import registry as vendors
 
+OPENAI = "openai"
 Disposition = Literal["retry", "next", "stop"]
 
 _BY_KIND: dict[FailureKind, Disposition] = {
@@ -158,9 +160,10 @@ class Router:
         provider, slash, upstream = name.partition("/")
         vendor = self._vendor(provider) if slash and upstream else None
         if vendor is None or (vendor.config.models and upstream not in vendor.config.models):
-            raise NotFound(
-                f"Unknown model '{asked[:100]}'.", hint=did_you_mean(asked[:100], self.names()), param="model"
-            )
+            hint = did_you_mean(asked[:100], self.names())
+            if vendor is None and provider == OPENAI:
+                hint = "Set OPENAI_API_KEY for OpenAI's own models."
+            raise NotFound(f"Unknown model '{asked[:100]}'.", hint=hint, param="model")
         return Target(vendor=vendor, model=upstream)
 
     def _vendor(self, name: str) -> Vendor | None:
@@ -175,8 +178,8 @@ class Router:
     def _provider(self, name: str) -> ProviderConfig | None:
         config = self._config.providers.get(name)
         url = self._base_urls.get(name)
-        if config is None and (url is not None or name == "openai"):
-            # With no file at all, a vendor's key in the environment is enough; without one the vendor says so.
+        if config is None and (url is not None or (name == OPENAI and os.environ.get("OPENAI_API_KEY"))):
+            # With no file at all, a vendor's key in the environment is enough.
             config = ProviderConfig(type=name)
         if config is not None and url is not None:
             config = config.model_copy(update={"base_url": url})

@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from mooring.core.errors import NotFound
+from mooring.core.text import shorten
 from mooring.storage import Lock, Tx
 
 from .attempts import lease_lost
@@ -22,6 +23,7 @@ from .waiting import POLL_SECONDS, QUEUE, run_channel
 LEASE_SECONDS = 10.0  # for stopped processes and partitions; a death is proven by its lock, at once
 CLAIM_TRIES = 3  # runs of one project that a worker tries before it looks again: others claim at the same moment
 EVENTS_AT_ONCE = 1_000
+MOST_MESSAGE_CHARACTERS = 4_000
 NO_BYTES = Kept(RAW, b"")
 
 T = TypeVar("T")
@@ -138,6 +140,7 @@ class Runs(Ledger):
             LeaseLost: another worker owns the run; nothing was written.
         """
         kept = await self._pack_event(run_id, output or b"")
+        error_message = None if error_message is None else shorten(error_message, MOST_MESSAGE_CHARACTERS)
         payload = Kept(RAW, msgspec.json.encode(RunFinished(state, error_code, error_message)))
         at_us = self._now()
 
@@ -175,6 +178,7 @@ class Runs(Ledger):
         Raises:
             LeaseLost: another worker owns the run; nothing was written.
         """
+        reason = shorten(reason, MOST_MESSAGE_CHARACTERS)
         payload = Kept(RAW, msgspec.json.encode(RunParked(state, reason, wake_at_us)))
 
         def park(tx: Tx) -> bool:

@@ -71,7 +71,7 @@ def describe(body: bytes) -> Described:
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+    return None if value is None else shorten(str(value), 1000)
 
 
 def decode_error(status: int, headers: ReadsHeaders, body: bytes) -> Failure:

@@ -10,6 +10,7 @@ from mooring.core.messages import ChatRequest, Message, OutputFormat, ToolChoice
 from .. import Fields, WireRequest
 from .message import WireMessage, message_of, patch_message, wire_message
 
+MOST_OUTPUT_TOKENS = 100_000_000  # no model comes near; its price still fits a column
 _Body = dict[str, msgspec.Raw]
 
 
@@ -112,8 +113,13 @@ def _request_of(wire: _Request, fields: _Body) -> ChatRequest:
     n = 1 if wire.n is None else wire.n
     if n < 1 or n > 128:
         raise InvalidRequest(f"'n' is {n}; it must be between 1 and 128.", param="n")
-    if cap is not None and cap < 1:
-        raise InvalidRequest(f"The output cap is {cap} tokens; it must be at least 1.", param="max_completion_tokens")
+    if cap is not None and not 1 <= cap <= MOST_OUTPUT_TOKENS:
+        raise InvalidRequest(
+            f"The output cap must be between 1 and {MOST_OUTPUT_TOKENS} tokens.", param="max_completion_tokens"
+        )
+    for name, value in (("model", wire.model), ("user", wire.user)):
+        if value is not None and "\0" in value:
+            raise InvalidRequest(f"'{name}' holds a NUL character.", param=name)
     extra = {name: _decode_any(value) for name, value in fields.items() if name not in KNOWN}
     if wire.tools and any(tool.type not in ("function", "custom") for tool in wire.tools):
         extra["vendor_tools"] = [
