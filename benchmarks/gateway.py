@@ -2,10 +2,11 @@
 
 `python benchmarks/gateway.py [--requests N] [--streams N] [--rounds N] [--pace SECONDS]`
 
-Both stand before the same upstream (`load.py`) and get the same load: 32 keep-alive connections. Mooring has everything
-on: an API key, a rate limit, a budget, a route, the journal (`kill`); a third contender adds the guards. CPU is user and
-system time of the measured processes alone, from `/proc`. Rounds alternate; medians and ratios are printed, because the
-machine's speed changes from hour to hour. Linux only.
+Both stand before the same upstream (`load.py`) and get the same load: 32 keep-alive connections. Mooring has all of it
+on: an API key, a rate limit, a budget, a route, the journal (`kill`); another contender adds the guards, and one is the
+bare Python stack (uvicorn and our HTTP client, nothing between them), below which no gateway of ours can get. CPU is
+user and system time of the measured processes alone, from `/proc`. Rounds alternate; medians and ratios are printed,
+because the machine's speed changes from minute to minute. Linux only.
 """
 
 import argparse
@@ -114,7 +115,8 @@ def upstream(pace_seconds: float) -> Iterator[int]:
     """The upstream's port."""
     command = [sys.executable, str(HERE / "load.py"), "upstream", str(pace_seconds)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdin is not None
         yield int(process.stdout.readline())
         process.stdin.close()
 
@@ -132,6 +134,18 @@ def nginx(upstream_port: int, folder: Path) -> Iterator[Contender]:
             yield Contender("nginx", port, wait_for(lambda: child_of(master.pid)), {})
         finally:
             master.terminate()
+
+
+@contextlib.contextmanager
+def bare(upstream_port: int) -> Iterator[Contender]:
+    """The bare Python stack."""
+    command = [sys.executable, str(HERE / "load.py"), "bare", str(upstream_port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield Contender("bare Python stack", int(process.stdout.readline()), process.pid, {})
+        finally:
+            process.terminate()
 
 
 @contextlib.contextmanager
@@ -214,7 +228,7 @@ def compare(contenders: list[Contender], kind: Kind, rounds: int) -> None:
             cost, times = measure(contender, kind, count)
             costs[contender.name].append(cost)
             took[contender.name].append(times)
-    base = statistics.median(costs[contenders[0].name])
+    proxy, stack = (statistics.median(costs[contender.name]) for contender in contenders[:2])
     print(f"\n{kind.name}")
     for contender in contenders:
         values = costs[contender.name]
@@ -223,7 +237,8 @@ def compare(contenders: list[Contender], kind: Kind, rounds: int) -> None:
         p99 = statistics.median(times.p99 for times in took[contender.name])
         print(
             f"  {contender.name:18} {middle * 1e6:8.0f} µs CPU ({min(values) * 1e6:.0f} to {max(values) * 1e6:.0f})"
-            f"  = {middle / base:5.2f} x nginx   p50 {p50 * 1e3:.1f} ms  p99 {p99 * 1e3:.1f} ms"
+            f"  = {middle / proxy:5.2f} x nginx, {middle / stack:4.2f} x bare"
+            f"   p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms"
         )
 
 
@@ -256,6 +271,7 @@ def main() -> None:
         port = stack.enter_context(upstream(options.pace))
         contenders = [
             stack.enter_context(nginx(port, folder / "nginx")),
+            stack.enter_context(bare(port)),
             stack.enter_context(mooring("mooring", port, folder / "plain")),
             stack.enter_context(mooring("mooring + guards", port, folder / "guarded", GUARDS)),
         ]

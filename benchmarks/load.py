@@ -1,18 +1,23 @@
-"""The two ends of `gateway.py`, each a process of its own: an upstream that answers constants, a client that asks.
+"""What `gateway.py` runs beside the gateway, each in its own process: an upstream of constants, a client, a bare proxy.
 
 `python benchmarks/load.py upstream [PACE_SECONDS]` prints its port and serves until its standard input ends. A stream
 is 64 text events, written one at a time, `PACE_SECONDS` apart, as a model would. `python benchmarks/load.py client`
-reads one `Load` as JSON from standard input, prints one `Took`.
+reads one `Load` as JSON from standard input, prints one `Took`. `python benchmarks/load.py bare UPSTREAM_PORT` proxies.
 """
 
 import asyncio
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
+import uvicorn
 import uvloop
+
+from mooring.net import EgressPolicy, HttpClient
+from mooring.net.request import Request
 
 EVENTS = 64
 HEAD_END = b"\r\n\r\n"
@@ -196,7 +201,8 @@ def is_whole_answer(data: bytes) -> bool:
         return False
     if not data.startswith(b"HTTP/1.1 200"):
         raise ValueError(data[:400].decode(errors="replace"))
-    return len(data) >= end + 4 + length_of(data[:end])
+    length = length_of(data[:end])
+    return len(data) >= end + 4 + length if length else data.endswith(LAST_CHUNK)
 
 
 def is_whole_stream(data: bytes) -> bool:
@@ -233,7 +239,57 @@ async def run_load(load: Load) -> Took:
     return Took(seconds, durations[len(durations) // 2], durations[len(durations) * 99 // 100])
 
 
+# The bare stack ------------------------------------------------------------------
+
+
+class Bare:
+    """An ASGI application that passes everything on: what the server and our HTTP client cost by themselves."""
+
+    def __init__(self, upstream_port: int) -> None:
+        self._url = f"http://127.0.0.1:{upstream_port}/v1/chat/completions"
+        self._http: HttpClient | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if self._http is None:
+            self._http = HttpClient(egress=EgressPolicy(allow=("127.0.0.0/8",)))
+        body = b""
+        while True:
+            message = await receive()
+            body += message["body"]
+            if not message["more_body"]:
+                break
+        headers = [(b"content-type", b"application/json")]
+        response = await self._http.send(Request("POST", self._url, headers, body))
+        kind = (response.headers.get("content-type") or "").encode()
+        await send({"type": "http.response.start", "status": response.status, "headers": [(b"content-type", kind)]})
+        async for chunk in response.chunks():
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body"})
+
+
+def serve_bare(upstream_port: int) -> None:
+    """Prints the port, serves until killed."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        print(listener.getsockname()[1], flush=True)
+        settings = uvicorn.Config(
+            Bare(upstream_port),
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+        )
+        uvloop.run(uvicorn.Server(settings).serve(sockets=[listener]))
+
+
 def main(arguments: list[str]) -> None:
+    if arguments[0] == "bare":
+        serve_bare(int(arguments[1]))
+        return
     if arguments[0] == "upstream":
         uvloop.run(serve_upstream(float(arguments[1]) if len(arguments) > 1 else 0.0))
         return
