@@ -42,9 +42,7 @@ class Bench:
         self.path = folder / f"{name}.db"
         self.database = Database.open(f"sqlite:///{self.path}", durability="power")
         blobs = Blobs(folder / f"{name}-blobs")
-        self.journal = Journal(
-            self.database, blobs, process_id=ids.new_id(), clock=SystemClock(), new_id=ids.new_id
-        )
+        self.journal = Journal(self.database, blobs, process_id=ids.new_id(), clock=SystemClock(), new_id=ids.new_id)
 
     async def run(self) -> RunRecord:
         """A run of this process."""

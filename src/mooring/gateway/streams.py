@@ -141,7 +141,8 @@ class Relay:
 
     def _forward(self, whole: bytes | None, taken: list[tuple[bytes, list[Event]]]) -> None:
         """Pass a piece on: as a whole where all of it passes, else event by event."""
-        self._has_begun = self._has_begun or any(events for _, events in taken)
+        if not self._has_begun:
+            self._has_begun = any(events for _, events in taken)
         if whole is not None and self._pass_whole(whole):
             return
         for payload, events in taken:
