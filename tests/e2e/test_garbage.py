@@ -240,7 +240,18 @@ def test_where_to_go_on_from_must_be_a_number(serve: Serve) -> None:
 
 
 def test_keys_that_are_none_are_refused_without_a_word_about_why(serve: Serve) -> None:
-    for key in ("", "x", "mr_", "mr_" + "0" * 70, "Bearer", "mrs_" + "0" * 64, "\xff" * 20, "k" * 60_000, "a b c"):
+    for key in (
+        "",
+        "x",
+        "mr_",
+        "mr_" + "0" * 70,
+        "Bearer",
+        "mrs_" + "0" * 64,
+        "\xff" * 20,
+        "k" * 60_000,
+        "a b c",
+        "' OR 1=1 --",
+    ):
         headers = {"Authorization": f"Bearer {key}"}
         answer = http("POST", f"{serve.url}/v1/chat/completions", CHAT, headers=headers)
         refused(answer, 400, 401)  # 400 where the HTTP head itself is too large

@@ -25,12 +25,11 @@ def test_a_killed_agent_finishes_and_its_bill_replay_and_trace_hold(site_on_eith
         assert (bill["settled_nanos"], bill["held_nanos"]) == (s.metered_nanos(), 0)
         assert "identical" in s.cli("replay", run, "--verify")
         assert "verified" in s.cli("trace", run, "--verify")
-        assert "verified" in s.cli("trace", "last", "--verify")
-        assert run in s.cli("runs", "list")
 
 
-def test_chat_with_and_without_a_key_is_answered_recorded_and_billed(site_on_either: Open) -> None:
+def test_chat_is_answered_recorded_and_billed_and_a_cap_is_not_passed_by_sixteen_clients(site_on_either: Open) -> None:
     with site_on_either() as s:
+        s.cli("cost", "budget", "0.001", "--window", "total")
         serve = s.serve()
         first = serve.chat(ECHO)
         assert first.json["choices"][0]["message"]["content"] == "Hello."
@@ -43,11 +42,6 @@ def test_chat_with_and_without_a_key_is_answered_recorded_and_billed(site_on_eit
         assert (call["state"], call["attempts"][0]["outcome"]) == ("completed", "completed")
         assert serve.get("/v1/bill")["settled_nanos"] == s.metered_nanos()
 
-
-def test_a_cap_is_not_passed_by_sixteen_clients_at_once(site_on_either: Open) -> None:
-    with site_on_either() as s:
-        serve = s.serve()
-        s.cli("cost", "budget", "0.001", "--window", "total")
         body = ECHO | {"model": "sim/writer-40words", "max_tokens": 60}
         with ThreadPoolExecutor(16) as clients:
             answers = list(clients.map(lambda _: serve.chat(body), range(48)))
