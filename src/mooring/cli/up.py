@@ -23,6 +23,7 @@ def up_command(app_path: Path | None) -> None:
     settings = config.load()
     home = storage.Home.locate()
     house = up.start(settings, home, log=lambda line: click.echo(line, err=True), app_path=app_path)
+    house.supervisor.heed_signals()
     click.echo(f"Mooring is up at {house.endpoint.url} (data in {home.path}). Ctrl-C stops it.")
     click.echo("A key for clients: mooring keys create")
     try:

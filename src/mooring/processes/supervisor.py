@@ -67,13 +67,17 @@ class Supervisor:
 
     def run(self) -> None:
         """Until `stop` (or a signal) says so; then drains."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stop())
-        signal.signal(signal.SIGCHLD, lambda *_: self._awake())
+        self.heed_signals()
         while not self._is_stopping:
             select.select([self._wake_read], [], [], self._restart_dead())
             self._slept()
         self.drain()
+
+    def heed_signals(self) -> None:
+        """From here on SIGTERM and Ctrl-C end `run`, also if it has not begun. In the main thread."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop())
+        signal.signal(signal.SIGCHLD, lambda *_: self._awake())
 
     def stop(self) -> None:
         """Ends `run`; safe from a signal handler and from other threads."""

@@ -1,0 +1,143 @@
+"""`mooring up`: one on a home, its children end with it and are started again by it, and SIGTERM drains."""
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from tests.server.conftest import say
+
+from mooring.core.errors import MooringError
+from mooring.sim.faults import Fault
+
+from .conftest import Open, Yard, until
+
+
+async def refused(yard: Yard, url: str, key: str) -> bool:
+    """Whether the server takes no new calls: 503, or no connection."""
+    try:
+        return await yard.status("GET", f"{url}/v1/models", key) == 503
+    except MooringError:
+        return True
+
+
+def test_sigterm_lets_a_running_stream_end_whole_and_takes_nothing_new(yard: Open) -> None:
+    async def scenario() -> None:
+        async with yard() as y:
+            up, url = await y.up()
+            key = await y.key()
+            planted = y.sim.faults.add(Fault(kind="stall_mid_stream", model="writer"))
+            body = json.dumps(say("Tell", "sim/writer", stream=True)).encode()
+            response = await y.open("POST", f"{url}/v1/chat/completions", key, body)
+            await planted.reached.wait()
+            up.process.terminate()
+            async with asyncio.timeout(10):
+                while not await refused(y, url, key):
+                    pass
+            planted.free()
+            assert (await response.read(1_000_000)).rstrip().endswith(b"data: [DONE]")
+            await response.aclose()
+            code, said = await up.ended()
+            assert (code, said) == (0, "")
+            assert not list(y.home.run_dir.glob("serve-*.json"))
+            assert not y.living("serve")
+
+    asyncio.run(scenario())
+
+
+def test_kill_9_of_the_supervisor_ends_its_children(yard: Open) -> None:
+    async def scenario() -> None:
+        async with yard() as y:
+            up, _ = await y.up(workers=2)
+            assert (len(y.living("serve")), len(y.living("worker"))) == (1, 2)
+            up.process.kill()
+            await until(lambda: not y.living("serve") and not y.living("worker"))
+
+    asyncio.run(scenario())
+
+
+def test_a_killed_child_is_started_again_and_it_is_said(yard: Open) -> None:
+    async def scenario() -> None:
+        async with yard() as y:
+            up, url = await y.up(workers=1)
+            for kind, name in (("worker", "worker-1"), ("serve", "serve")):
+                [pid] = y.living(kind)
+                os.kill(pid, signal.SIGKILL)
+                assert await up.line("starting it again") == f"{name} (pid {pid}) ended: signal 9; starting it again.\n"
+                await until(lambda kind=kind, pid=pid: y.living(kind) - {pid})
+            files = await until(lambda: list(y.home.run_dir.glob("serve-*.json")))
+            assert url
+            assert len(files) <= 2  # the killed one's file may lie there; its process is known to be gone
+
+    asyncio.run(scenario())
+
+
+def test_a_second_up_on_a_home_is_refused(yard: Open) -> None:
+    async def scenario() -> None:
+        async with yard() as y:
+            await y.up()
+            code, said = await (await y.start("up")).ended()
+            assert code == 1
+            assert said.startswith("mooring: Another `mooring up` runs on ")
+            assert len(y.living("serve")) == 1
+
+    asyncio.run(scenario())
+
+
+def test_beyond_loopback_nothing_starts_without_a_key(yard: Open) -> None:
+    async def scenario() -> None:
+        async with yard() as y:
+            code, said = await (await y.start("up", MOORING_SERVER__HOST="0.0.0.0")).ended()
+            assert code == 1
+            assert "Listening on 0.0.0.0 without any API key is refused. Run: mooring keys create" in said
+            assert not y.living("serve")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import mooring\nimport not_installed\n", "No module named 'not_installed' ({app}, line 2)"),
+        ("import mooring\n\ndef broken(:\n", "({app}, line 3)"),
+        ("import mooring\napp = mooring.App('a')\n\ndef f():\n    raise ValueError('no')\n\nf()\n", "({app}, line 5)"),
+        ("x = 1\n", "{app} declares no App."),
+    ],
+)
+def test_an_app_that_does_not_load_is_told_with_file_and_line(yard: Open, text: str, says: str) -> None:
+    async def scenario() -> None:
+        async with yard() as y:
+            app: Path = y.folder / "app.py"
+            app.write_text(text)
+            code, said = await (await y.start("up", "--app", "app.py", MOORING_WORKER__COUNT="1")).ended()
+            assert code == 1
+            assert says.format(app=app) in said
+            assert said.endswith("mooring: worker-1 ended before it was ready. Its message is above.\n")
+            assert "Traceback" not in said
+            assert not y.living("serve")
+
+    asyncio.run(scenario())
+
+
+def test_a_wrong_configuration_is_told_once_before_anything_starts(yard: Open) -> None:
+    async def scenario() -> None:
+        async with yard() as y:
+            code, said = await (await y.start("up", MOORING_SERVER__PROT="1")).ended()
+            assert code == 1
+            assert said.count("server.prot: unknown key. Did you mean 'port'?") == 1
+            assert not (y.folder / "home").exists()
+
+    asyncio.run(scenario())
+
+
+def test_ctrl_c_is_clean(yard: Open) -> None:
+    async def scenario() -> None:
+        async with yard() as y:
+            up, _ = await y.up(workers=1)
+            up.process.send_signal(signal.SIGINT)
+            assert await up.ended() == (0, "")
+            assert not y.living("serve") | y.living("worker")
+
+    asyncio.run(scenario())
