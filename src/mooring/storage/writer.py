@@ -55,7 +55,7 @@ class Writer:
     def submit(self, job: Job) -> None:
         """Queue a job; `deliver` tells its owner after the COMMIT.
 
-        The jobs of one pass of an event loop go to the thread together: it wakes once, into a larger batch, and does not
+        The jobs of one pass of an event loop go to the thread together: it wakes once, to a larger batch, and does not
         fight for the interpreter with the tasks of that pass.
         """
         if self._is_closed:
@@ -106,7 +106,7 @@ class Writer:
                 self.operations += len(batch)
                 try:
                     self._write(batch)
-                except BaseException as error:  # a mistake of our own: whoever waits must hear of it
+                except BaseException as error:  # edge: a mistake of our own: whoever waits must hear of it
                     for job in batch:
                         job.result, job.error = None, error
                     self._reset()
@@ -188,7 +188,7 @@ class Writer:
         try:
             job.result = job.operation(session.tx)
             session.check()
-        except Exception as error:
+        except Exception as error:  # edge: what an operation raises is its caller's to see
             if not session.is_usable(error):
                 raise
             session.rollback()
@@ -203,7 +203,7 @@ class Writer:
             for job in batch:
                 job.result = job.operation(session.tx)
                 session.check()
-        except Exception as error:
+        except Exception as error:  # edge: what an operation raises is its caller's to see
             if not session.is_usable(error):
                 raise
             self._undo()
@@ -218,7 +218,7 @@ class Writer:
         try:
             job.result = job.operation(session.tx)
             session.release()
-        except Exception as error:
+        except Exception as error:  # edge: what an operation raises is its caller's to see
             if not session.is_usable(error):
                 raise
             session.undo()
