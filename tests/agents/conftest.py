@@ -37,10 +37,11 @@ def config_for(sim: SimServer, checks: Sequence[Mapping[str, Any]] = ()) -> Conf
 
 
 @contextlib.asynccontextmanager
-async def serving(config: Config, home: Home) -> AsyncIterator[tuple[Server, str]]:
+async def serving(config: Config, home: Home, *, port: int = 0) -> AsyncIterator[tuple[Server, str]]:
     """`serve` on this loop."""
     listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     async with build(config, home, kind="serve") as rooms:
         http = make_http(create_application(rooms), config)

@@ -13,7 +13,15 @@ from mooring.client.results import Completion
 from mooring.client.tool import Done, NotDone, Tool
 from mooring.core import ids
 from mooring.core.clock import Clock
-from mooring.core.errors import CallUncertain, LeaseLost, MooringError, StorageFull, Unavailable, UpstreamMalformed
+from mooring.core.errors import (
+    CallUncertain,
+    LeaseLost,
+    MooringError,
+    NotAuthenticated,
+    StorageFull,
+    Unavailable,
+    UpstreamMalformed,
+)
 from mooring.core.ids import NewId
 from mooring.core.seams import Hit
 from mooring.core.text import digest, shorten
@@ -90,6 +98,11 @@ class OnlineEffects:
                 return await self._stream(step, body)
             except (Unavailable, StorageFull) as error:  # a full disk gets room again; the run is kept meanwhile
                 await waiting.more(error)
+                self.serve.look_again()
+            except NotAuthenticated as error:
+                if not self.serve.speaks_for_home:
+                    raise
+                await waiting.more(error)  # another home's serve has taken the port of ours
                 self.serve.look_again()
 
     async def _stream(self, step: str, body: bytes) -> Completion:

@@ -22,6 +22,11 @@ class Serve:
         self._client: AsyncClient | None = None
         self._left: list[AsyncClient] = []
 
+    @property
+    def speaks_for_home(self) -> bool:
+        """Whether its key is the home's own, which the home's own serve cannot refuse."""
+        return self._client is not None and self._client.endpoint.is_service
+
     async def client(self) -> AsyncClient:
         """The client; waits while there is no serve."""
         wait = Waiting()
