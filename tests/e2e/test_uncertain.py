@@ -27,18 +27,28 @@ def listed(s: Site) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_never_tool_that_was_killed_waits_for_a_person_and_is_not_repeated(site_on_either: Open) -> None:
-    with site_on_either(app=SHOP) as s:
-        serve, run = killed_in_the_mail(s)
-        (entry,) = listed(s)
-        assert (entry["kind"], entry["run_id"]) == ("tool", run)
-        s.cli("runs", "resolve", entry["call_id"], "--as", "completed", "--result", '"mail sent, says the log"')
-        row = serve.run_in(run, "completed", "failed")
-        assert row["state"] == "completed"
-        assert "says the log" in row["output"]
-        assert [effect["requests"] for effect in s.effects()] == [1]
-        assert "identical" in s.cli("replay", run, "--verify")
-        s.cli("runs", "resolve", entry["call_id"], "--as", "retry", code=1)  # it was decided
+def test_a_never_tool_that_was_killed_waits_for_a_person_and_is_not_repeated(site: Open) -> None:
+    with site(app=SHOP) as s:
+        check_a_killed_never_tool(s)
+
+
+@pytest.mark.soak
+def test_and_so_does_a_never_tool_on_postgresql(site_on_postgres: Open) -> None:
+    with site_on_postgres(app=SHOP) as s:
+        check_a_killed_never_tool(s)
+
+
+def check_a_killed_never_tool(s: Site) -> None:
+    serve, run = killed_in_the_mail(s)
+    (entry,) = listed(s)
+    assert (entry["kind"], entry["run_id"]) == ("tool", run)
+    s.cli("runs", "resolve", entry["call_id"], "--as", "completed", "--result", '"mail sent, says the log"')
+    row = serve.run_in(run, "completed", "failed")
+    assert row["state"] == "completed"
+    assert "says the log" in row["output"]
+    assert [effect["requests"] for effect in s.effects()] == [1]
+    assert "identical" in s.cli("replay", run, "--verify")
+    s.cli("runs", "resolve", entry["call_id"], "--as", "retry", code=1)  # it was decided
 
 
 @pytest.mark.parametrize(("decision", "mails"), [pytest.param("failed", 1, marks=pytest.mark.soak), ("retry", 2)])
@@ -58,7 +68,7 @@ def test_a_model_call_whose_serve_was_killed_parks_its_run_until_somebody_decide
 
 
 @pytest.mark.soak
-def test_and_so_it_does_on_postgresql(site_on_postgres: Open) -> None:
+def test_and_so_does_a_killed_model_call_on_postgresql(site_on_postgres: Open) -> None:
     with site_on_postgres(app=SHOP) as s:
         check_a_killed_model_call(s)
 
