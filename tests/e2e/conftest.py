@@ -119,9 +119,11 @@ class Serve:
 
         def found() -> dict[str, Any] | None:
             row: dict[str, Any] = self.get(f"/v1/runs/{run}")
-            return row if row["state"] in states else None
+            is_there = row["state"] in states
+            assert is_there or row["state"] not in ("completed", "failed", "cancelled"), row
+            return row if is_there else None
 
-        return until(found, f"{run} is {states}; it is {self.get(f'/v1/runs/{run}')['state']}")  # type: ignore[return-value]
+        return until(found, f"{run} is {' or '.join(states)}")  # type: ignore[return-value]
 
     def kill(self) -> None:
         kill(self.process)
