@@ -3,7 +3,7 @@
 import contextlib
 import hmac
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,8 +17,9 @@ from mooring.core.clock import Clock, SystemClock
 from mooring.core.errors import UpstreamError
 from mooring.core.ids import NewId
 from mooring.core.messages import ChatRequest, ChatResponse
-from mooring.core.seams import Complete
+from mooring.core.seams import Complete, Embed
 from mooring.core.text import digest
+from mooring.gateway import embeddings
 from mooring.gateway.codecs import registry as codecs
 from mooring.gateway.gateway import Gateway
 from mooring.gateway.inbound import Inbound
@@ -81,6 +82,26 @@ class Server:
                 raise Refused(outbound.status, outbound.body)
             call_id = dict(outbound.headers).get(b"x-mooring-call", b"").decode()
             return msgspec.structs.replace(codec.decode_response(outbound.body), extra={"call_id": call_id})
+
+        return ask
+
+    def embed(self, caller: Caller, origin: Origin) -> Embed:
+        """Embeds on the caller's behalf: the gateway's own straight line, in the same process.
+
+        Where the built-in model has no weights it raises `Refused` with the code `weights_missing`.
+        """
+
+        async def ask(texts: Sequence[str], /, *, model: str) -> Sequence[Sequence[float]]:
+            found: list[Sequence[float]] = []
+            for batch in embeddings.batches(texts):
+                body = embeddings.request_body(batch, model)
+                inbound = Inbound(caller=caller, body=body, headers=_headers(origin), path="/v1/embeddings")
+                outbound = await self.gateway.embed(inbound)
+                assert isinstance(outbound.body, bytes)  # embeddings are never streamed
+                if outbound.status != 200:
+                    raise Refused(outbound.status, outbound.body)
+                found.extend(embeddings.vectors(outbound.body))
+            return found
 
         return ask
 

@@ -2,7 +2,7 @@
 
 from mooring.wiring import Server
 
-from . import calls, chat, collections, health, runs
+from . import calls, chat, collections, embeddings, health, runs
 from .server import Application
 
 
@@ -14,6 +14,7 @@ def create_application(rooms: Server) -> Application:
     """
     routes = [
         *chat.routes(rooms),
+        *embeddings.routes(rooms),
         *runs.routes(rooms),
         *calls.routes(rooms),
         *collections.routes(rooms),
