@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mooring.core.text import digest
-from mooring.rag import DocumentRepository, KeywordIndex, Rag
+from mooring.rag import DocumentIndex, DocumentRepository, Rag
 from mooring.rag.contracts import Piece
 from mooring.rag.repository import NewVersion
 from mooring.storage import Database
@@ -51,7 +51,7 @@ async def searcher(corpus: Corpus) -> AsyncIterator[Callable[[str], Awaitable[li
     with tempfile.TemporaryDirectory() as home:
         database = Database.open(f"sqlite:///{home}/mooring.db")
         repository = DocumentRepository(database)
-        rag = Rag(repository, KeywordIndex(Path(home) / "index.db"), record_call=record)
+        rag = Rag(repository, DocumentIndex(Path(home) / "index.db"), record_call=record)
         try:
             collection = await repository.ensure_collection(PROJECT, corpus.name)
             for document in corpus.documents:

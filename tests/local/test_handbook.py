@@ -9,7 +9,7 @@ import pytest
 from mooring.core.messages import ChatRequest, ChatResponse, Choice, Message, TextPart
 from mooring.local.prompt import parse
 from mooring.local.reader import read
-from mooring.rag import DocumentRepository, KeywordIndex, Rag
+from mooring.rag import DocumentRepository, DocumentIndex, Rag
 from mooring.storage import Database
 
 HANDBOOK = Path(__file__).parents[2] / "src/mooring/demo/handbook"
@@ -40,7 +40,7 @@ async def record(call: object, answer: object, /) -> None:
 def rag(tmp_path: Path) -> Iterator[Rag]:
     database = Database.open(f"sqlite:///{tmp_path / 'mooring.db'}")
     opened = Rag(
-        DocumentRepository(database), KeywordIndex(tmp_path / "index.db"), record_call=record, complete=complete
+        DocumentRepository(database), DocumentIndex(tmp_path / "index.db"), record_call=record, complete=complete
     )
     asyncio.run(opened.ingest("default", "handbook", HANDBOOK))
     yield opened

@@ -11,7 +11,7 @@ from mooring.core.clock import ManualClock
 from mooring.core.ids import new_id
 from mooring.core.seams import Hit
 from mooring.journal import Journal
-from mooring.rag import DocumentRepository, IngestReport, KeywordIndex, Outcome, Rag, RagConfig
+from mooring.rag import DocumentIndex, DocumentRepository, IngestReport, Outcome, Rag, RagConfig
 from mooring.storage import Blobs, Database
 
 PROJECT = "default"
@@ -32,7 +32,7 @@ class Shelf:
         """Another process's view of the same documents."""
         self.rag = Rag(
             DocumentRepository(self.database),
-            KeywordIndex(self.index_path),
+            DocumentIndex(self.index_path),
             record_call=self.journal.record_call,
             config=RagConfig(**settings),
         )
