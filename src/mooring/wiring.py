@@ -28,7 +28,7 @@ from mooring.guardrails.guardrails import Guardrails
 from mooring.guardrails.redactor import Redactor
 from mooring.journal.journal import Journal
 from mooring.net import EgressPolicy, HttpClient
-from mooring.rag import DocumentRepository, KeywordIndex, Origin, Rag
+from mooring.rag import DocumentIndex, DocumentRepository, Origin, Rag
 from mooring.storage import Blobs, Database, Home, ProcessLock
 
 ProcessKind = Literal["serve", "worker", "cli"]
@@ -152,7 +152,7 @@ async def build(
         stack.push_async_callback(gateway.aclose)
         rag = Rag(
             DocumentRepository(database, clock=clock, new_id=new_id),
-            KeywordIndex(home.path / "index.db"),
+            DocumentIndex(home.path / "index.db"),
             record_call=journal.record_call,
             config=config.rag,
             new_id=new_id,

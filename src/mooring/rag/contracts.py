@@ -33,7 +33,7 @@ class Loaded(msgspec.Struct, frozen=True):
     """A file as text, with what its format says about structure.
 
     `atoms` are spans that should stay whole where they fit (a fenced block, a front matter). `page_starts` has a
-    position for each page, where the format has pages. `notes` say what of the file has no text, each a sentence for a person.
+    position for each page, where the format has pages. `notes` say what of the file has no text, each one sentence.
     """
 
     text: str

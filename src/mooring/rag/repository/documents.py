@@ -238,7 +238,7 @@ class DocumentRepository:
                 )
                 if row is not None:
                     page = page_at(row[6], row[3])
-                    found[chunk_id] = ChunkRecord(chunk_id, bytes(row[0]), *row[1:6], page, None)
+                    found[chunk_id] = ChunkRecord(chunk_id, bytes(row[0]), row[1], row[2], row[3], row[4], row[5], page)
             return found
 
         return await self._database.read_async(query)
