@@ -4,6 +4,7 @@ from mooring.wiring import Server
 
 from . import calls, chat, collections, embeddings, health, runs
 from .server import Application
+from .ui import pages
 
 
 def create_application(rooms: Server) -> Application:
@@ -19,5 +20,6 @@ def create_application(rooms: Server) -> Application:
         *calls.routes(rooms),
         *collections.routes(rooms),
         *health.routes(rooms),
+        *pages.routes(rooms),
     ]
     return Application(rooms, routes)

@@ -7,6 +7,7 @@ from typing import Any
 from mooring.core import ids
 from mooring.gateway.keys import Caller
 from mooring.journal.ledger import BudgetState
+from mooring.journal.liveness import UncertainCall
 from mooring.storage.liveness import probe, read_facts
 from mooring.wiring import Server
 
@@ -44,9 +45,11 @@ async def view(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, A
 
 async def _attention(rooms: Server, project: str) -> list[dict[str, Any]]:
     """What needs somebody, the gravest first."""
+    uncertain = await rooms.journal.uncertain(project)
+    waiting = {one.call.run_id for one in uncertain if one.call.run_id}
     return [
-        *await _uncertain(rooms, project),
-        *await _ended_badly(rooms, project),
+        *(_uncertain(one) for one in uncertain),
+        *await _ended_badly(rooms, project, waiting),
         *await _budgets_near_cap(rooms, project),
         *await _unsettled(rooms, project),
         *await _unreadable(rooms, project),
@@ -54,28 +57,27 @@ async def _attention(rooms: Server, project: str) -> list[dict[str, Any]]:
     ]
 
 
-async def _uncertain(rooms: Server, project: str) -> list[dict[str, Any]]:
-    return [
-        _item(
-            "bad",
-            "uncertain",
-            f"{one.call.name} may or may not have happened",
-            f"Its process ended between asking and hearing back. "
-            f"{'Its run waits for you.' if one.call.run_id else 'Nothing waits for it.'}",
-            f"/ui/calls/{ids.show('call', one.call.id)}",
-            at_us=one.call.started_at_us,
-            command=f"mooring runs resolve {ids.show('call', one.call.id)} --as completed|failed|retry",
-        )
-        for one in await rooms.journal.uncertain(project)
-    ]
+def _uncertain(one: UncertainCall) -> dict[str, Any]:
+    shown = ids.show("call", one.call.id)
+    waits = "Its run waits for you." if one.call.run_id else "No run waits for it."
+    return _item(
+        "bad",
+        "uncertain",
+        f"{one.call.name} may or may not have happened",
+        f"Its process ended between asking and hearing back. {waits}",
+        f"/ui/calls/{shown}",
+        at_us=one.call.started_at_us,
+        command=f"mooring runs resolve {shown} --as completed|failed|retry",
+    )
 
 
-async def _ended_badly(rooms: Server, project: str) -> list[dict[str, Any]]:
+async def _ended_badly(rooms: Server, project: str, waiting: set[bytes]) -> list[dict[str, Any]]:
     after = rooms.clock.now_us() - DAY_SECONDS * 1_000_000
     found = []
     for state, title in (("failed", "failed"), ("parked", "is set aside")):
         rows = await rooms.database.read_async(partial(repository.runs, project_id=project, state=state, limit=50))
-        fresh = [row for row in rows if state == "parked" or (row.finished_at_us or 0) >= after]
+        # A run that waits for an uncertain call is told of by the call.
+        fresh = [row for row in rows if row.id not in waiting and (row.finished_at_us or after) >= after]
         for row in fresh[:SHOWN]:
             why = row.error_message or row.park_reason or row.error_code or "No reason was given."
             level = "bad" if state == "failed" else "warn"
