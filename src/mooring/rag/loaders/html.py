@@ -23,7 +23,7 @@ class _Writer:
     def __init__(self) -> None:
         self.parts: list[str] = []
         self.length = 0
-        self.headings: list[Heading] = []
+        self.headings: list[tuple[int, int, int]] = []
         self.atoms: list[tuple[int, int]] = []
         self._break = ""
 
@@ -79,7 +79,8 @@ def load(raw: bytes) -> Loaded:
     if tree.body is not None:
         _walk(tree.body, writer)
     content = "".join(writer.parts)
-    headings = tuple(heading for heading in writer.headings if heading.title)
+    titles = ((*span, _SPACE.sub(" ", content[span[0] : span[1]]).strip()) for span in writer.headings)
+    headings = tuple(Heading(*title) for title in titles if title[-1])
     notes = () if content.strip() or not text.strip() else ("the page shows no text of its own: it may need scripts",)
     return Loaded(content, headings, tuple(writer.atoms), (), notes)
 
@@ -150,8 +151,7 @@ def _end(tag: str, start: int, writer: _Writer) -> None:
     if start >= writer.length:
         return
     if len(tag) == 2 and tag[0] == "h" and tag[1] in "123456":
-        title = "".join(writer.parts)[start : writer.length]
-        writer.headings.append(Heading(start, writer.length, int(tag[1]), _SPACE.sub(" ", title).strip()))
+        writer.headings.append((start, writer.length, int(tag[1])))
     elif tag in ("pre", "table"):
         writer.atoms.append((start, writer.length))
 
