@@ -22,6 +22,7 @@ def conversation(trace: Trace) -> list[dict[str, Any]]:
     teller = _Teller({traced.call.id: traced for traced in trace.calls})
     for event in trace.events:
         teller.tell(event)
+    teller.end()
     return teller.turns
 
 
@@ -49,6 +50,15 @@ class _Teller:
             case _:
                 detail = {key: value for key, value in data.items() if key != "definition"}
                 self._add(event, "note", NOTES.get(event.kind, event.kind), detail=_pretty(detail) if detail else None)
+
+    def end(self) -> None:
+        """What has no result yet is as its call is."""
+        for turn in self._tools.values():
+            if turn["state"] == "running" and (traced := self._traced(turn["call_id"])) is not None:
+                turn["state"] = traced.call.state
+
+    def _traced(self, call_id: str | None) -> TracedCall | None:
+        return self._calls.get(ids.read("call", call_id)) if call_id else None
 
     def _add(self, event: RunEvent, who: str, text: str, **more: Any) -> dict[str, Any]:
         turn = {
@@ -122,7 +132,14 @@ class _Teller:
         turn = self._tools.get(data.get("step", ""))
         if turn is None:
             turn = self._add(
-                event, "tool", "", step=data.get("step"), name=data.get("name", "?"), arguments="", is_repeat=False
+                event,
+                "tool",
+                "",
+                step=data.get("step"),
+                name=data.get("name", "?"),
+                arguments="",
+                state="",
+                is_repeat=False,
             )
         is_error = bool(data.get("is_error")) or event.kind == "tool.rejected"
         turn.update(

@@ -5,6 +5,7 @@ from datetime import timedelta
 from importlib.resources import files
 from typing import Any
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -51,7 +52,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._environment.filters.update(
-            usd=usd, duration=duration, size=size, count=count, clock=clock, iso=iso, ago=ago, lines=lines
+            usd=usd, duration=duration, size=size, count=count, clock=clock, iso=iso, ago=ago, pretty=pretty
         )
         self._environment.globals.update(version=version, mark=mark)
 
@@ -134,6 +135,9 @@ def ago(at_us: int, now_us: int) -> str:
     return f"{seconds // 86_400}\u202fd ago"
 
 
-def lines(text: str) -> int:
-    """How many lines a text has."""
-    return text.count("\n") + 1
+def pretty(text: str) -> str:
+    """JSON indented; any other text as it is."""
+    try:
+        return msgspec.json.format(text, indent=2)
+    except msgspec.DecodeError:
+        return text

@@ -66,10 +66,15 @@ async def view_run(rooms: Server, exchange: Exchange, caller: Caller) -> dict[st
             "attempts": sum(len(call.attempts) for call in trace.calls),
             "uncertain": sum(one.outcome == "uncertain" for call in trace.calls for one in call.attempts),
             "repeats": sum(one.reason == "repeat" for call in trace.calls for one in call.attempts),
-            "waiting": sum(call.call.state == "uncertain" for call in trace.calls),
         },
+        "undecided": [
+            {"call_id": ids.show("call", call.call.id), "name": call.call.name}
+            for call in trace.calls
+            if call.call.state == "uncertain"
+        ],
         "last_seq": trace.events[-1].seq if trace.events else 0,
-        "is_live": run.state not in OVER,
+        "is_over": run.state in OVER,
+        "is_live": run.state not in (*OVER, "parked"),
     }
 
 

@@ -42,13 +42,14 @@ async def spend(rooms: Server, token: str) -> str:
     Raises:
         NotAuthenticated: the token is malformed, unknown, expired or spent.
     """
-    caller = await rooms.keys.verify(token)
-    if caller.scopes != (LOGIN,) or caller.api_key_id is None:
-        raise NotAuthenticated("This is not a sign-in token.", hint="Make a link: mooring keys login")
+    hint = "Make another: mooring keys login"
     try:
+        caller = await rooms.keys.verify(token)
+        if caller.scopes != (LOGIN,) or caller.api_key_id is None:
+            raise NotAuthenticated("This is not a sign-in link.", hint=hint)
         await rooms.keys.revoke(caller.project_id, ids.show("key", caller.api_key_id))
-    except NotFound as error:
-        raise NotAuthenticated("This link was used before.", hint="Make another: mooring keys login") from error
+    except (NotAuthenticated, NotFound) as error:
+        raise NotAuthenticated("This link was used before, or is older than ten minutes.", hint=hint) from error
     return await rooms.keys.create(
         caller.project_id, name="browser session", scopes=SESSION_SCOPES, lifetime_seconds=SESSION_SECONDS
     )
