@@ -17,6 +17,7 @@ from mooring.core.errors import ConfigError
 from mooring.core.registry import did_you_mean
 from mooring.gateway.config import GatewayConfig
 from mooring.guardrails.config import GuardrailsConfig
+from mooring.local.config import LocalConfig
 from mooring.rag.config import RagConfig
 
 DEFAULT_PORT = 4790
@@ -79,6 +80,7 @@ class Config(Section):
     gateway: GatewayConfig = GatewayConfig()
     guardrails: GuardrailsConfig = GuardrailsConfig()
     rag: RagConfig = RagConfig()
+    local: LocalConfig = LocalConfig()
 
     def canonical(self) -> bytes:
         """The effective configuration as canonical JSON: part of the release that every call names."""

@@ -9,7 +9,7 @@ import pytest
 from mooring.core.messages import ChatRequest, ChatResponse, Choice, Message, TextPart
 from mooring.local.prompt import parse
 from mooring.local.reader import read
-from mooring.rag import DocumentRepository, DocumentIndex, Rag
+from mooring.rag import DocumentIndex, DocumentRepository, Rag
 from mooring.storage import Database
 
 HANDBOOK = Path(__file__).parents[2] / "src/mooring/demo/handbook"
