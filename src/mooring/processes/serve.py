@@ -66,6 +66,7 @@ def bind(config: Config, home: Home) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((config.server.host, port))
+            listener.listen(2048)  # at once: two sockets can be bound to one port as long as neither listens
         except OSError as error:
             listener.close()
             if wanted is not None:
