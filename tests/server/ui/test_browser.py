@@ -46,7 +46,7 @@ CONTRAST = """() => {
     const size = parseFloat(style.fontSize);
     const least = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700) ? 3 : 4.5;
     const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < least) found.push(`${ratio.toFixed(2)} ${element.className}: ${element.textContent.trim().slice(0, 30)}`);
+    if (ratio < least) found.push(`${ratio.toFixed(2)} ${element.className}: ${element.textContent.slice(0, 30)}`);
   }
   return found;
 }"""

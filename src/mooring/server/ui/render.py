@@ -29,6 +29,7 @@ HEADERS: list[tuple[bytes, bytes]] = [
     (b"x-frame-options", b"DENY"),
     (b"cache-control", b"no-store"),
 ]
+ONE_LINE = 80  # characters of JSON that need no indentation
 STATIC = {"mooring.css": "text/css; charset=utf-8", "mooring.js": "text/javascript; charset=utf-8"}
 
 
@@ -136,7 +137,9 @@ def ago(at_us: int, now_us: int) -> str:
 
 
 def pretty(text: str) -> str:
-    """JSON indented; any other text as it is."""
+    """JSON indented where it is long; any other text as it is."""
+    if len(text) <= ONE_LINE:
+        return text
     try:
         return msgspec.json.format(text, indent=2)
     except msgspec.DecodeError:
