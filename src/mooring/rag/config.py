@@ -23,6 +23,9 @@ class RagConfig(BaseModel):
     embedding_model: str = Field(
         default="local/minilm", description="Whose vectors passages and questions get; empty: search by keywords only."
     )
+    vector_share: float = Field(
+        default=0.5, ge=0, le=1, description="Share of the vectors in the fused score: 0 words only, 1 vectors only."
+    )
     reranker: Literal["sentence", "none"] = Field(
         default="sentence", description="What puts the first passages into their last order; it needs vectors."
     )

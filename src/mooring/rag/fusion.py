@@ -6,14 +6,12 @@ a threshold on it means nothing, so each stage's raw score is kept beside it.
 
 from collections.abc import Mapping
 
-ALPHA = 0.5  # the share of the vectors
 
-
-def fuse(keyword: Mapping[bytes, float], dense: Mapping[bytes, float], *, alpha: float = ALPHA) -> dict[bytes, float]:
-    """Fused scores of the union; what one list lacks has that list's least. Ties stand in the order of the lists."""
+def fuse(keyword: Mapping[bytes, float], dense: Mapping[bytes, float], *, share: float) -> dict[bytes, float]:
+    """Fused scores of the union, best first; `share` is that of `dense`. What one list lacks has that list's least."""
     words, vectors = scaled(keyword), scaled(dense)
     union = dict.fromkeys([*keyword, *dense])
-    mixed = {each: (1 - alpha) * words.get(each, 0.0) + alpha * vectors.get(each, 0.0) for each in union}
+    mixed = {each: (1 - share) * words.get(each, 0.0) + share * vectors.get(each, 0.0) for each in union}
     return dict(sorted(mixed.items(), key=lambda item: -item[1]))
 
 

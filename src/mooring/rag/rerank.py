@@ -15,10 +15,8 @@ from mooring.core.seams import Embed
 from mooring.core.text import digest
 
 from .embedding import BATCH, vectors_of
-from .fusion import scaled
 
 DEPTH = 10  # passages that are reranked
-WEIGHT = 0.5  # the share of the sentences in the last score
 MOST_SENTENCES = 24  # of a passage; a table or list has more, and its first ones say what it is
 REMEMBERED = 8_192  # sentences: 6 MB with 384 dimensions
 
@@ -62,10 +60,12 @@ class SentenceReranker:
 
 
 def reorder(fused: Mapping[bytes, float], similarities: Mapping[bytes, float]) -> dict[bytes, float]:
-    """Last scores of the reranked passages, best first."""
-    before, sentences = scaled({key: fused[key] for key in similarities}), scaled(similarities)
-    mixed = {key: (1 - WEIGHT) * before[key] + WEIGHT * sentences[key] for key in similarities}
-    return dict(sorted(mixed.items(), key=lambda item: -item[1]))
+    """The reranked passages by fused score plus cosine, then the others as they were."""
+    added = {key: score + max(similarities[key], 0.0) for key, score in fused.items() if key in similarities}
+    return {
+        **dict(sorted(added.items(), key=lambda item: -item[1])),
+        **{k: v for k, v in fused.items() if k not in added},
+    }
 
 
 def sentences_of(text: str) -> list[str]:

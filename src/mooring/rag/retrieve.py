@@ -15,7 +15,7 @@ from mooring.core.seams import Embed, Hit
 
 from .config import RagConfig
 from .embedding import vectors_of
-from .fusion import ALPHA, fuse
+from .fusion import fuse
 from .index import DocumentIndex
 from .repository import ChunkRecord, DocumentRepository
 from .rerank import DEPTH, SentenceReranker, reorder
@@ -55,6 +55,7 @@ class Retriever:
         self._index = index
         self._embed = embed if config.embedding_model else None
         self._model = config.embedding_model
+        self._share = config.vector_share
         self._reranker = SentenceReranker(embed, self._model) if embed and config.reranker == "sentence" else None
 
     async def retrieve(self, project_id: str, collection_id: bytes, query: str, *, limit: int) -> Retrieval:
@@ -73,7 +74,7 @@ class Retriever:
                 [_hit(chunks[key], order[key], scores[key]) for key in order if key in chunks][:limit], stages
             )
         started = perf_counter()
-        fused = fuse(keyword, dense, alpha=ALPHA)
+        fused = fuse(keyword, {**cosines, **dense}, share=self._share)
         stages.append(Stage("fusion", True, candidates=len(fused), milliseconds=_since(started)))
         first = list(fused)[: max(limit, DEPTH) + SPARE]
         chunks = await self._repository.find_chunks(project_id, collection_id, first)
@@ -131,7 +132,7 @@ class Retriever:
             stages.append(Stage("rerank", reason=str(error), model=self._model, milliseconds=_since(started)))
             return order, {}
         stages.append(Stage("rerank", True, candidates=len(head), milliseconds=_since(started), model=self._model))
-        return {**reorder(order, similarities), **{key: order[key] for key in list(order)[DEPTH:]}}, similarities
+        return reorder(order, similarities), similarities
 
 
 def _since(started: float) -> float:
