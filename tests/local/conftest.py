@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from mooring.local.minilm import Shelf
 from mooring.local.serve import bind
 from mooring.local.server import create_app
+from mooring.local.shelf import Shelf
 from mooring.local.weights import WeightsMissing, find_weights
 
 Serving = Callable[[Shelf], AbstractAsyncContextManager[str]]

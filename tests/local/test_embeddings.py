@@ -13,8 +13,9 @@ import pytest
 
 from mooring.core.errors import ConfigError
 from mooring.local import weights as stored
-from mooring.local.minilm import MiniLM, Shelf, make
-from mooring.local.transformer import VERSION
+from mooring.local.minilm import MiniLM, make
+from mooring.local.safetensors import read_tensors
+from mooring.local.shelf import VERSION, Shelf
 from mooring.local.wordpiece import WordPiece
 
 from .conftest import Serving
@@ -45,7 +46,7 @@ def test_vectors_are_those_of_the_float32_model(models: Path, weights: Path) -> 
     """An independent forward pass in numpy is the oracle."""
     shelf = Shelf(models)
     model = asyncio.run(shelf.model())
-    tokenizer, tensors = WordPiece.load(weights / "vocab.txt"), stored.read_tensors(weights / "model.safetensors")
+    tokenizer, tensors = WordPiece.load(weights / "vocab.txt"), read_tensors(weights / "model.safetensors")
     for text in TEXTS:
         found = np.frombuffer(model.embed(text).vector, "<f4")
         assert found.shape == (384,)

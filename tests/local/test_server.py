@@ -14,9 +14,9 @@ from typing import Any
 import openai
 import uvicorn
 
-from mooring.local.minilm import Shelf
 from mooring.local.serve import bind
 from mooring.local.server import create_app
+from mooring.local.shelf import Shelf
 from mooring.local.wire import count_tokens
 from mooring.net import Deadlines, EgressPolicy, HttpClient, Request
 

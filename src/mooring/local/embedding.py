@@ -1,15 +1,15 @@
 """The local models' end of the OpenAI embeddings wire."""
 
+import struct
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
 
 from mooring.core.errors import InvalidRequest, NotFound
 from mooring.core.vectors import encode_vector
 
-from .minilm import Embedded, Shelf
+from .shelf import DIMENSIONS, Embedded
 
 MODELS = ("minilm",)
 MOST_INPUTS = 2048
@@ -47,9 +47,9 @@ def decode(raw: bytes) -> Body:
             hint=f"Known: {', '.join(MODELS)}.",
             param="model",
         )
-    if body.dimensions not in (None, Shelf.dimensions):
+    if body.dimensions not in (None, DIMENSIONS):
         raise InvalidRequest(
-            f"local/minilm has {Shelf.dimensions} dimensions, and no fewer.",
+            f"local/minilm has {DIMENSIONS} dimensions, and no fewer.",
             hint="Leave out dimensions.",
             param="dimensions",
         )
@@ -83,5 +83,4 @@ def answer(body: Body, found: Sequence[Embedded]) -> bytes:
 def _shown(body: Body, vector: bytes) -> str | list[float]:
     if body.encoding_format == "base64":
         return encode_vector(vector)
-    floats: list[float] = np.frombuffer(vector, "<f4").tolist()
-    return floats
+    return list(struct.unpack(f"<{DIMENSIONS}f", vector))

@@ -13,27 +13,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from mooring.core.registry import late
 
 from .graph import GRAPH_FILE
-from .hub import download
-from .transformer import VERSION, WIDTH, write_graph
-from .weights import MODEL_FILE, VOCABULARY_FILE, check_weights, find_weights, read_tensors
+from .safetensors import read_tensors
+from .shelf import Embedded
+from .transformer import write_graph
+from .weights import MODEL_FILE, VOCABULARY_FILE, check_weights
 from .wordpiece import WordPiece
 
-HUB = "hub"
 _MOST_THREADS = 4
 _ERRORS_ONLY = 3
-
-
-class Embedded(msgspec.Struct, frozen=True):
-    """A vector as little-endian float32, of length 1, and how many tokens it stands for."""
-
-    vector: bytes
-    tokens: int
 
 
 class MiniLM:
@@ -73,43 +65,6 @@ class MiniLM:
 
     def close(self) -> None:
         self._threads.shutdown()
-
-
-class Shelf:
-    """Loads the model at its first use. `home` keeps what is made from the weights, `weights` says where they are."""
-
-    dimensions = WIDTH
-
-    def __init__(self, home: Path, weights: str | None = None) -> None:
-        self._folder = home / "models"
-        self._weights = weights
-        self._lock = asyncio.Lock()
-        self._model: MiniLM | None = None
-
-    async def model(self) -> MiniLM:
-        """The model.
-
-        Raises:
-            WeightsMissing: there are none; the next call looks again.
-            ConfigError: they are not the right ones.
-        """
-        async with self._lock:
-            if self._model is None:
-                made = self._folder / f"minilm-{VERSION}"
-                if not made.is_dir():
-                    source = await self._source()
-                    await asyncio.to_thread(make, source, made)
-                self._model = await asyncio.to_thread(MiniLM, made)
-            return self._model
-
-    async def _source(self) -> Path:
-        if self._weights == HUB:
-            return await download(self._folder / "all-MiniLM-L6-v2")
-        return find_weights(Path(self._weights).expanduser() if self._weights else None)
-
-    def close(self) -> None:
-        if self._model is not None:
-            self._model.close()
 
 
 def make(source: Path, target: Path) -> None:

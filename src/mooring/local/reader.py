@@ -1,7 +1,8 @@
 """The extractive reader: answers with sentences of the passages, word for word, or says that they hold no answer.
 
 A pure function of question and passages. It understands nothing: it ranks sentences by how much of the question they
-cover, each word weighted by how rare it is among the passages' sentences. So it tells questions that are off the
+cover, each word weighted by how rare it is among the passages' sentences, and, where the embedding model is there, by
+how near they are to the question. So it tells questions that are off the
 passages' topic from those on it, but not a question that sounds right and has no answer.
 """
 
@@ -86,6 +87,10 @@ class Reading(msgspec.Struct, frozen=True):
         return " ".join(f"{' '.join(sentence.text.split())} [{sentence.number}]" for sentence in self.sentences)
 
 
+Similar = Callable[[str, Sequence[str]], Sequence[float]]
+"""How near each sentence is to a question, as a cosine."""
+
+
 class _Candidate(msgspec.Struct):
     """A sentence with what it is judged by."""
 
@@ -99,7 +104,7 @@ class _Candidate(msgspec.Struct):
     context: frozenset[str]
 
 
-def read(question: str, passages: Sequence[Passage]) -> Reading:
+def read(question: str, passages: Sequence[Passage], *, similar: Similar | None = None) -> Reading:
     """The one to three sentences that answer best."""
     asked = list(dict.fromkeys(stem(word) for word in content_words(question)))
     candidates = [each for place, passage in enumerate(passages) for each in _candidates(place, passage)]

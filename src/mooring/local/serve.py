@@ -12,8 +12,8 @@ import uvicorn
 
 from mooring.core.errors import ConfigError
 
-from .minilm import Shelf
 from .server import create_app
+from .shelf import Shelf
 
 
 def bind(port: int) -> socket.socket:

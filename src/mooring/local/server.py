@@ -16,9 +16,9 @@ from mooring.core.errors import MooringError, TooLarge
 from mooring.core.ids import NewId, new_id, show
 
 from . import embedding, wire
-from .minilm import Shelf
 from .prompt import parse
 from .reader import read
+from .shelf import Shelf
 
 MOST_BYTES = 8 * 1024 * 1024
 

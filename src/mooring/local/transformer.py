@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .graph import Graph
+from .shelf import DIMENSIONS
 
-LAYERS, HEADS, WIDTH = 6, 12, 384
+LAYERS, HEADS, WIDTH = 6, 12, DIMENSIONS
 EPSILON = 1e-12
 _STEPS = 64  # int8 in seven bits
 _CONTRIB = "com.microsoft"
-# Raise it when what is written changes: older files are then written again.
-VERSION = 1
 
 Tensors = Mapping[str, NDArray[np.float32]]
 

@@ -6,13 +6,7 @@ the hub. In every case the two files are accepted by their SHA-256 only.
 
 import hashlib
 import importlib.util
-import mmap
-from collections.abc import Mapping
 from pathlib import Path
-
-import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from mooring.core.errors import ConfigError, NotFound
 
@@ -72,29 +66,3 @@ def check_weights(folder: Path) -> None:
                 f"{folder / name} is not the file of all-MiniLM-L6-v2: its SHA-256 is {found}, not {expected}.",
                 hint="Get it again from sentence-transformers/all-MiniLM-L6-v2.",
             )
-
-
-class _Entry(msgspec.Struct):
-    dtype: str
-    shape: tuple[int, ...]
-    data_offsets: tuple[int, int]
-
-
-def read_tensors(path: Path) -> Mapping[str, NDArray[np.float32]]:
-    """The float32 tensors of a safetensors file, mapped, not read: a length, a JSON header, then the bytes.
-
-    Format: https://github.com/huggingface/safetensors#format
-    """
-    with path.open("rb") as file:
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    start = 8 + int.from_bytes(data[:8], "little")
-    header = msgspec.json.decode(data[8:start], type=dict[str, msgspec.Raw])
-    header.pop("__metadata__", None)
-    tensors: dict[str, NDArray[np.float32]] = {}
-    for name, raw in header.items():
-        entry = msgspec.json.decode(raw, type=_Entry)
-        if entry.dtype == "F32":
-            begin, end = entry.data_offsets
-            flat = np.frombuffer(data, np.float32, (end - begin) // 4, start + begin)
-            tensors[name] = flat.reshape(entry.shape)
-    return tensors
