@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from .weights import MODEL_FILE, VOCABULARY_FILE, check_weights
 from .wordpiece import WordPiece
 
 _MOST_THREADS = 4
+_MOST_RECENT = 4096  # sentences, 1.5 KB each
 _ERRORS_ONLY = 3
 
 
@@ -40,6 +42,7 @@ class MiniLM:
         self._session: Any = onnxruntime.InferenceSession(
             str(folder / GRAPH_FILE), options, providers=["CPUExecutionProvider"]
         )
+        self._recent = lru_cache(_MOST_RECENT)(self.embed)
         self._tokenizer = WordPiece.load(folder / VOCABULARY_FILE)
         self._workers = min(os.cpu_count() or 1, _MOST_THREADS)
         self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="minilm")
@@ -49,6 +52,11 @@ class MiniLM:
         ids = self._tokenizer.encode(text)
         (rows,) = self._session.run(None, {"ids": np.array([ids], np.int64)})
         return Embedded(rows[0].astype("<f4").tobytes(), len(ids))
+
+    def similar(self, question: str, sentences: Sequence[str]) -> list[float]:
+        """The cosine of each sentence to the question; sentences that were met lately are not embedded again."""
+        asked = np.frombuffer(self.embed(question).vector, "<f4")
+        return [float(asked @ np.frombuffer(self._recent(each).vector, "<f4")) for each in sentences]
 
     async def embed_all(self, texts: Sequence[str]) -> list[Embedded]:
         """Many texts, in order; a request has at most as many of them under way as there are threads."""

@@ -22,6 +22,7 @@ REFUSAL = "The documents do not say."
 
 # Measured by benchmarks/reader.py: see there for what it keeps and what it lets through.
 THRESHOLD = 0.36
+SIMILAR_THRESHOLD = 0.36  # with the embedding model
 MOST_SENTENCES = 3
 
 # How much a sentence gains, against 1.0 for covering the question itself; tuned with benchmarks/reader.py.
@@ -31,6 +32,9 @@ _PAIRS = 0.25  # neighbouring words of the question that are neighbours in it
 _PASSAGE = 0.1  # words that its passage covers
 _RANK = -0.04  # each place of its passage behind the first
 _LENGTH = -0.0008  # each of its words
+_SIMILAR = 1.0  # its cosine to the question, where the embedding model is there
+_MOST_COMPARED = 64  # of a prompt of any size, those that the words rank highest
+_SURE = 0.5  # the share that the best cosine has in the confidence, then
 _NEARLY_AS_GOOD = 0.65  # of the best score, for a second and third sentence
 
 _NUMBER_WORDS = (
@@ -74,10 +78,11 @@ class Reading(msgspec.Struct, frozen=True):
 
     sentences: tuple[Sentence, ...]
     confidence: float
+    threshold: float = THRESHOLD
 
     @property
     def is_answered(self) -> bool:
-        return bool(self.sentences) and self.confidence >= THRESHOLD
+        return bool(self.sentences) and self.confidence >= self.threshold
 
     @property
     def text(self) -> str:
@@ -132,8 +137,21 @@ def read(question: str, passages: Sequence[Passage], *, similar: Similar | None 
             + _LENGTH * len(candidate.words)
         )
 
-    ranked = sorted(((score(each), each) for each in candidates), key=lambda pair: -pair[0])
-    return Reading(_chosen(ranked, asked, passages), _confidence(candidates, asked, weight, in_passage))
+    ranked = sorted(((score(each), each) for each in candidates), key=_by_score)
+    confidence = _confidence(candidates, asked, weight, in_passage)
+    if similar is None:
+        return Reading(_chosen(ranked, asked, passages), confidence)
+    del ranked[_MOST_COMPARED:]
+    near = similar(question, [each.text for _, each in ranked])
+    ranked = sorted(
+        ((score + _SIMILAR * cosine, each) for (score, each), cosine in zip(ranked, near, strict=True)), key=_by_score
+    )
+    confidence = (1 - _SURE) * confidence + _SURE * max(0.0, *near)
+    return Reading(_chosen(ranked, asked, passages), confidence, SIMILAR_THRESHOLD)
+
+
+def _by_score(ranked: tuple[float, _Candidate]) -> float:
+    return -ranked[0]
 
 
 def _candidates(place: int, passage: Passage) -> list[_Candidate]:

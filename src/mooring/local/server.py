@@ -31,7 +31,9 @@ def create_app(shelf: Shelf, *, clock: Clock | None = None, new_id: NewId = new_
         try:
             body = wire.decode(await _body(request))
             asked = parse(body.turns)
-            reading = await asyncio.to_thread(read, asked.question, asked.passages)
+            model = await shelf.at_hand()
+            similar = model.similar if model else None
+            reading = await asyncio.to_thread(read, asked.question, asked.passages, similar=similar)
         except MooringError as error:
             return Response(wire.error_body(error), status_code=error.status, media_type="application/json")
         identity = "chatcmpl-" + show("call", new_id()).removeprefix("call_")

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mooring.core.errors import ConfigError
 from mooring.core.registry import late
 
 from .hub import download
-from .weights import find_weights
+from .weights import WeightsMissing, find_weights
 
 if TYPE_CHECKING:
     from .minilm import MiniLM
@@ -32,6 +33,7 @@ class Shelf:
 
     def __init__(self, home: Path, weights: str | None = None) -> None:
         self._folder = home / "models"
+        self._made = self._folder / f"minilm-{VERSION}"
         self._weights = weights
         self._lock = asyncio.Lock()
         self._model: MiniLM | None = None
@@ -44,14 +46,22 @@ class Shelf:
             ConfigError: they are not the right ones.
         """
         async with self._lock:
-            model = self._model
-            if model is None:
+            if self._model is None:
                 minilm = late("mooring.local.minilm")  # numpy and onnxruntime: only for those who embed
-                made = self._folder / f"minilm-{VERSION}"
-                if not made.is_dir():
-                    await asyncio.to_thread(minilm.make, await self._source(), made)
-                model = self._model = await asyncio.to_thread(minilm.MiniLM, made)
-            return model
+                if not self._made.is_dir():
+                    await asyncio.to_thread(minilm.make, await self._source(), self._made)
+                loaded: MiniLM = await asyncio.to_thread(minilm.MiniLM, self._made)
+                self._model = loaded
+            return self._model
+
+    async def at_hand(self) -> "MiniLM | None":
+        """The model if its weights are on this machine and right; for those who can do without."""
+        if self._weights == HUB and not self._made.is_dir():
+            return None
+        try:
+            return await self.model()
+        except (WeightsMissing, ConfigError):
+            return None
 
     async def _source(self) -> Path:
         if self._weights == HUB:
