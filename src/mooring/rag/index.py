@@ -112,7 +112,7 @@ class DocumentIndex:
             rows = connection.execute(
                 "SELECT e.chunk, -bm25(passages, 0.0, 1.0, 1.0) AS score FROM passages"
                 " JOIN entries e ON e.id = passages.rowid"
-                " WHERE passages MATCH ? AND e.collection = ? ORDER BY score DESC, e.id LIMIT ?",
+                " WHERE passages MATCH ? AND e.collection = ? ORDER BY score DESC, e.chunk LIMIT ?",
                 (expression, collection_id, limit),
             ).fetchall()
         return [(bytes(row[0]), float(row[1])) for row in rows]

@@ -1,4 +1,4 @@
-"""The sentence reranker: a passage is as near to the question as the nearest of its sentences.
+"""The sentence reranker: a passage is as near to the question as the nearest of its sentences, or itself as a whole.
 
 The vector of a whole passage is an average; one sentence that answers is lost in it. Sentences are embedded when they
 are needed, and the last ones are remembered.
@@ -16,7 +16,7 @@ from mooring.core.text import digest
 
 from .embedding import BATCH, vectors_of
 
-DEPTH = 10  # passages that are reranked
+DEPTH = 20  # passages that are reranked
 MOST_SENTENCES = 24  # of a passage; a table or list has more, and its first ones say what it is
 REMEMBERED = 8_192  # sentences: 6 MB with 384 dimensions
 

@@ -79,7 +79,7 @@ class Retriever:
         first = list(fused)[: max(limit, DEPTH) + SPARE]
         chunks = await self._repository.find_chunks(project_id, collection_id, first)
         order = {key: fused[key] for key in first if key in chunks}
-        order, similarities = await self._rerank(vector, order, chunks, stages)
+        order, similarities = await self._rerank(vector, order, chunks, cosines, stages)
         raw: Sequence[tuple[str, Mapping[bytes, float]]] = (
             ("keyword", keyword), ("dense", cosines), ("fused", fused), ("sentence", similarities)
         )  # fmt: skip
@@ -118,6 +118,7 @@ class Retriever:
         vector: NDArray[np.float32],
         order: dict[bytes, float],
         chunks: Mapping[bytes, ChunkRecord],
+        cosines: Mapping[bytes, float],
         stages: list[Stage],
     ) -> tuple[dict[bytes, float], dict[bytes, float]]:
         """The first passages in their last order, the others behind them; and the sentences' cosines."""
@@ -132,7 +133,8 @@ class Retriever:
             stages.append(Stage("rerank", reason=str(error), model=self._model, milliseconds=_since(started)))
             return order, {}
         stages.append(Stage("rerank", True, candidates=len(head), milliseconds=_since(started), model=self._model))
-        return reorder(order, similarities), similarities
+        nearest = {key: max(similarity, cosines.get(key, 0.0)) for key, similarity in similarities.items()}
+        return reorder(order, nearest), similarities
 
 
 def _since(started: float) -> float:
