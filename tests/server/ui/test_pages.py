@@ -243,6 +243,18 @@ def test_an_answer_is_read_from_the_journal_and_its_citation_opens_the_marked_so
     asyncio.run(scene())
 
 
+def test_a_wrong_address_is_a_page_too(browser: Open) -> None:
+    async def scene() -> None:
+        async with browser() as one:
+            await one.sign_in()
+            for path in ("/ui/nothing", "/ui/runs/run_0", "/ui/documents/doc_00000000000000000000000000"):
+                page = await one.get(path)
+                assert page.status in (400, 404)
+                assert "This did not work" in page.words
+
+    asyncio.run(scene())
+
+
 def test_another_project_sees_none_of_it(browser: Open) -> None:
     async def scene() -> None:
         async with browser() as one:

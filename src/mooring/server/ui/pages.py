@@ -70,6 +70,7 @@ def routes(rooms: Server) -> list[Route]:
         *(Route("GET", page.path + ".json", "public", site.twin(page)) for page in PAGES),
         *(Route("GET", page.path, "public", site.page(page)) for page in PAGES),
         *(Route("POST", form.path, "public", site.form(form)) for form in FORMS),
+        Route("GET", "/ui/{rest:path}", "public", site.missing),
     ]
 
 
@@ -137,6 +138,9 @@ class Site:
 
     async def to_home(self, exchange: Exchange) -> Reply:
         return redirect("/ui/home")
+
+    async def missing(self, exchange: Exchange) -> Reply:
+        return self._error(NotFound("There is no such page.", hint="Start at Home."), section="")
 
     async def static(self, exchange: Exchange) -> Reply:
         name = exchange.params["name"]
