@@ -23,6 +23,9 @@ class Model:
     async def __call__(self, texts: Sequence[str], /, *, model: str) -> list[Any]:
         return [np.frombuffer(each.vector, "<f4") for each in await self._model.embed_all(texts)]
 
+    def similar(self, question: str, sentences: Sequence[str]) -> list[float]:
+        return self._model.similar(question, sentences)
+
     def close(self) -> None:
         self._model.close()
         self._place.cleanup()

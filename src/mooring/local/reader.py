@@ -22,7 +22,7 @@ REFUSAL = "The documents do not say."
 
 # Measured by benchmarks/reader.py: see there for what it keeps and what it lets through.
 THRESHOLD = 0.36
-SIMILAR_THRESHOLD = 0.36  # with the embedding model
+SIMILAR_THRESHOLD = 0.44  # with the embedding model
 MOST_SENTENCES = 3
 
 # How much a sentence gains, against 1.0 for covering the question itself; tuned with benchmarks/reader.py.
@@ -34,7 +34,7 @@ _RANK = -0.04  # each place of its passage behind the first
 _LENGTH = -0.0008  # each of its words
 _SIMILAR = 1.0  # its cosine to the question, where the embedding model is there
 _MOST_COMPARED = 64  # of a prompt of any size, those that the words rank highest
-_SURE = 0.5  # the share that the best cosine has in the confidence, then
+_SURE = 0.7  # the share that the best cosine has in the confidence, then
 _NEARLY_AS_GOOD = 0.65  # of the best score, for a second and third sentence
 
 _NUMBER_WORDS = (
