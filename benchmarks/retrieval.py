@@ -67,6 +67,7 @@ async def searchers(corpus: Corpus, embed: Embed | None) -> AsyncIterator[dict[s
 
         return search
 
+    embed_for = (lambda project_id, origin: embed) if embed else None
     with tempfile.TemporaryDirectory() as home:
         database = Database.open(f"sqlite:///{home}/mooring.db")
         repository = DocumentRepository(database)
@@ -87,7 +88,7 @@ async def searchers(corpus: Corpus, embed: Embed | None) -> AsyncIterator[dict[s
                     continue
                 index = DocumentIndex(Path(home) / f"{name}.db")
                 config = RagConfig(**settings)
-                rags[name] = Rag(repository, index, record_call=record, embed=embed, config=config)
+                rags[name] = Rag(repository, index, record_call=record, embed_for=embed_for, config=config)
             yield {name: search_with(rag) for name, rag in rags.items()}
         finally:
             for rag in rags.values():

@@ -91,19 +91,7 @@ class Server:
         Where the built-in model has no weights it raises `Refused` with the code `weights_missing`.
         """
 
-        async def ask(texts: Sequence[str], /, *, model: str) -> Sequence[Sequence[float]]:
-            found: list[Sequence[float]] = []
-            for batch in embeddings.batches(texts):
-                body = embeddings.request_body(batch, model)
-                inbound = Inbound(caller=caller, body=body, headers=_headers(origin), path="/v1/embeddings")
-                outbound = await self.gateway.embed(inbound)
-                assert isinstance(outbound.body, bytes)  # embeddings are never streamed
-                if outbound.status != 200:
-                    raise Refused(outbound.status, outbound.body)
-                found.extend(embeddings.vectors(outbound.body))
-            return found
-
-        return ask
+        return _embed(self.gateway, caller, origin)
 
 
 @contextlib.asynccontextmanager
@@ -154,6 +142,7 @@ async def build(
             DocumentRepository(database, clock=clock, new_id=new_id),
             DocumentIndex(home.path / "index.db"),
             record_call=journal.record_call,
+            embed_for=lambda project_id, origin: _embed(gateway, Caller.service(project_id), origin),
             config=config.rag,
             new_id=new_id,
         )
@@ -179,6 +168,22 @@ async def build(
             app_path=str(app_path) if app_path else None,
             app_digest=digest(app_path.read_bytes()) if app_path else None,
         )
+
+
+def _embed(gateway: Gateway, caller: Caller, origin: Origin) -> Embed:
+    async def ask(texts: Sequence[str], /, *, model: str) -> Sequence[Sequence[float]]:
+        found: list[Sequence[float]] = []
+        for batch in embeddings.batches(texts):
+            body = embeddings.request_body(batch, model)
+            inbound = Inbound(caller=caller, body=body, headers=_headers(origin), path="/v1/embeddings")
+            outbound = await gateway.embed(inbound)
+            assert isinstance(outbound.body, bytes)  # embeddings are never streamed
+            if outbound.status != 200:
+                raise Refused(outbound.status, outbound.body)
+            found.extend(embeddings.vectors(outbound.body))
+        return found
+
+    return ask
 
 
 def _headers(origin: Origin) -> dict[bytes, bytes]:

@@ -34,7 +34,7 @@ class Shelf:
             DocumentRepository(self.database),
             DocumentIndex(self.index_path),
             record_call=self.journal.record_call,
-            embed=embed,
+            embed_for=(lambda project_id, origin: embed) if embed else None,
             config=RagConfig(**settings),
         )
         return self.rag

@@ -44,12 +44,13 @@ async def main(url: str, index: str, folder: str, asked: str, stop_at: int) -> N
             sys.stdout.flush()
             os.read(0, 1)  # nobody writes: it waits to be killed
 
+    model = Writing(Path(asked))
     database = Database.open(url)
     rag = Rag(
         DocumentRepository(database),
         DocumentIndex(Path(index)),
         record_call=record,
-        embed=Writing(Path(asked)),
+        embed_for=lambda project_id, origin: model,
         config=RagConfig(passage_tokens=16),
     )
     try:

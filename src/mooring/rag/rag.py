@@ -52,6 +52,12 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
     release_id: bytes | None = None
 
 
+class EmbedFor(Protocol):
+    """Vectors on somebody's behalf: whose project pays, and which trace they belong to."""
+
+    def __call__(self, project_id: str, origin: Origin, /) -> Embed: ...
+
+
 class Preview(msgspec.Struct, frozen=True):
     """A document as it is stored, and its passages as spans of its text."""
 
@@ -63,7 +69,7 @@ class Preview(msgspec.Struct, frozen=True):
 class Rag:
     """Documents of all projects. `complete` asks the model that answers; without it only search works.
 
-    `embed` makes vectors with [rag] embedding_model; without it words alone find passages.
+    `embed_for` gives what makes vectors with [rag] embedding_model; without it words alone find passages.
     """
 
     def __init__(
@@ -73,7 +79,7 @@ class Rag:
         *,
         record_call: RecordCall,
         complete: Complete | None = None,
-        embed: Embed | None = None,
+        embed_for: EmbedFor | None = None,
         config: RagConfig | None = None,
         new_id: NewId = new_id,
     ) -> None:
@@ -83,9 +89,9 @@ class Rag:
         self._complete = complete
         self._config = config or RagConfig()
         self._new_id = new_id
-        self._embed = embed if self._config.embedding_model else None
-        self._model = self._config.embedding_model if self._embed else None
-        self._retriever = Retriever(repository, index, embed=self._embed, config=self._config)
+        self._embed_for = embed_for if self._config.embedding_model else None
+        self._model = self._config.embedding_model if self._embed_for else None
+        self._retriever = Retriever(repository, index, config=self._config)
         self._parser = Parser(memory_bytes=self._config.parse_memory_bytes, seconds=self._config.parse_seconds)
 
     async def ingest(
@@ -232,6 +238,8 @@ class Rag:
             InvalidRequest: the query is empty or too long.
         """
         origin = origin or Origin()
+        if origin.trace_id is None:
+            origin = msgspec.structs.replace(origin, trace_id=self._new_id())
         if not query.strip():
             raise InvalidRequest("The question is empty.", param="question")
         if len(query) > LONGEST_QUESTION:
@@ -239,7 +247,8 @@ class Rag:
         limit = max(1, min(limit or self._config.passages, MOST_HITS))
         stored = await self._collection(project_id, collection)
         await self._refresh(project_id, stored)
-        found = await self._retriever.retrieve(project_id, stored.id, query, limit=limit)
+        embed = self._embed_for(project_id, origin) if self._embed_for else None
+        found = await self._retriever.retrieve(project_id, stored.id, query, limit=limit, embed=embed)
         call_id = self._new_id()
         await self._record_call(
             NewCall(
@@ -271,15 +280,17 @@ class Rag:
 
     async def _embed_pending(self, project_id: str, stored: Collection, progress: Progress | None) -> Embedded:
         """Vectors for what has none, if a model makes them."""
-        if self._embed is None or self._model is None:
+        if self._embed_for is None or self._model is None:
             return Embedded()
+
+        embed = self._embed_for(project_id, Origin(trace_id=self._new_id()))
 
         async def note(path: str, count: int, done: int, total: int) -> None:
             if progress is not None:
                 await progress(Outcome(path, "embedded", chunks=count, done=done, total=total))
 
         return await embed_pending(
-            self._repository.embeddings, project_id, stored.id, embed=self._embed, model=self._model, note=note
+            self._repository.embeddings, project_id, stored.id, embed=embed, model=self._model, note=note
         )
 
     async def _refresh(self, project_id: str, collection: Collection) -> None:

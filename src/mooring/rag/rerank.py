@@ -29,26 +29,27 @@ _LEAST = 12  # characters; shorter ones join the next
 class SentenceReranker:
     """Remembers sentences across questions, whatever the collection."""
 
-    def __init__(self, embed: Embed, model: str) -> None:
-        self._embed = embed
+    def __init__(self, model: str) -> None:
         self._model = model
         self._known: OrderedDict[bytes, bytes] = OrderedDict()
 
-    async def similarities(self, query: NDArray[np.float32], texts: Mapping[bytes, str]) -> dict[bytes, float]:
+    async def similarities(
+        self, query: NDArray[np.float32], texts: Mapping[bytes, str], *, embed: Embed
+    ) -> dict[bytes, float]:
         """The cosine of the question and the nearest sentence of each passage."""
         sentences = {key: sentences_of(text) for key, text in texts.items()}
-        vectors = await self._vectors([each for group in sentences.values() for each in group])
+        vectors = await self._vectors([each for group in sentences.values() for each in group], embed)
         return {
             key: max((float(vectors[digest(each.encode())] @ query) for each in group), default=0.0)
             for key, group in sentences.items()
         }
 
-    async def _vectors(self, sentences: Sequence[str]) -> dict[bytes, NDArray[np.float32]]:
+    async def _vectors(self, sentences: Sequence[str], embed: Embed) -> dict[bytes, NDArray[np.float32]]:
         keys = {digest(each.encode()): each for each in sentences}
         missing = [key for key in keys if key not in self._known]
         for first in range(0, len(missing), 4 * BATCH):
             batch = missing[first : first + 4 * BATCH]
-            rows = await vectors_of([keys[key] for key in batch], embed=self._embed, model=self._model)
+            rows = await vectors_of([keys[key] for key in batch], embed=embed, model=self._model)
             for key, row in zip(batch, rows, strict=True):
                 self._known[key] = row.astype(np.float16).tobytes()
         found = {key: np.frombuffer(self._known[key], dtype=np.float16).astype(np.float32) for key in keys}

@@ -46,26 +46,25 @@ class Retrieval(msgspec.Struct, frozen=True):
 
 
 class Retriever:
-    """The stages over one index. Without `embed` only words count."""
+    """The stages over one index."""
 
-    def __init__(
-        self, repository: DocumentRepository, index: DocumentIndex, *, embed: Embed | None, config: RagConfig
-    ) -> None:
+    def __init__(self, repository: DocumentRepository, index: DocumentIndex, *, config: RagConfig) -> None:
         self._repository = repository
         self._index = index
-        self._embed = embed if config.embedding_model else None
         self._model = config.embedding_model
         self._share = config.vector_share
-        self._reranker = SentenceReranker(embed, self._model) if embed and config.reranker == "sentence" else None
+        self._reranker = SentenceReranker(self._model) if config.reranker == "sentence" else None
 
-    async def retrieve(self, project_id: str, collection_id: bytes, query: str, *, limit: int) -> Retrieval:
-        """The best passages; a model that fails takes its stages away, and the stages say so."""
+    async def retrieve(
+        self, project_id: str, collection_id: bytes, query: str, *, limit: int, embed: Embed | None
+    ) -> Retrieval:
+        """The best passages, by words alone without `embed`; a model that fails takes its stages away, and says so."""
         stages: list[Stage] = []
         started = perf_counter()
         keyword = dict(await asyncio.to_thread(self._index.search, collection_id, query, limit=CANDIDATES))
         stages.append(Stage("keyword", True, candidates=len(keyword), milliseconds=_since(started)))
-        vector, dense, cosines = await self._dense(collection_id, query, keyword, stages)
-        if vector is None:
+        vector, dense, cosines = await self._dense(collection_id, query, keyword, embed, stages)
+        if vector is None or embed is None:
             order = dict(list(keyword.items())[: limit + SPARE])
             chunks = await self._repository.find_chunks(project_id, collection_id, list(order))
             stages.extend((Stage("fusion", reason="there is one list"), Stage("rerank", reason="there is no vector")))
@@ -79,7 +78,7 @@ class Retriever:
         first = list(fused)[: max(limit, DEPTH) + SPARE]
         chunks = await self._repository.find_chunks(project_id, collection_id, first)
         order = {key: fused[key] for key in first if key in chunks}
-        order, similarities = await self._rerank(vector, order, chunks, cosines, stages)
+        order, similarities = await self._rerank(vector, order, chunks, cosines, embed, stages)
         raw: Sequence[tuple[str, Mapping[bytes, float]]] = (
             ("keyword", keyword), ("dense", cosines), ("fused", fused), ("sentence", similarities)
         )  # fmt: skip
@@ -90,20 +89,25 @@ class Retriever:
         return Retrieval(hits, stages)
 
     async def _dense(
-        self, collection_id: bytes, query: str, keyword: Mapping[bytes, float], stages: list[Stage]
+        self,
+        collection_id: bytes,
+        query: str,
+        keyword: Mapping[bytes, float],
+        embed: Embed | None,
+        stages: list[Stage],
     ) -> tuple[NDArray[np.float32] | None, dict[bytes, float], dict[bytes, float]]:
         """The question's vector, the nearest passages, and the cosines of all passages of both lists."""
         reason = None
-        if self._embed is None:
+        if embed is None:
             reason = "no embedding model is set: see [rag] embedding_model"
         elif not await asyncio.to_thread(self._index.has_vectors, collection_id):
             reason = f"no passage here has a vector of '{self._model}' yet"
-        if self._embed is None or reason:
+        if embed is None or reason:
             stages.append(Stage("dense", reason=reason))
             return None, {}, {}
         started = perf_counter()
         try:
-            vector = (await vectors_of([query], embed=self._embed, model=self._model))[0]
+            vector = (await vectors_of([query], embed=embed, model=self._model))[0]
         except MooringError as error:
             stages.append(Stage("dense", reason=str(error), model=self._model, milliseconds=_since(started)))
             return None, {}, {}
@@ -119,6 +123,7 @@ class Retriever:
         order: dict[bytes, float],
         chunks: Mapping[bytes, ChunkRecord],
         cosines: Mapping[bytes, float],
+        embed: Embed,
         stages: list[Stage],
     ) -> tuple[dict[bytes, float], dict[bytes, float]]:
         """The first passages in their last order, the others behind them; and the sentences' cosines."""
@@ -128,7 +133,9 @@ class Retriever:
         started = perf_counter()
         head = list(order)[:DEPTH]
         try:
-            similarities = await self._reranker.similarities(vector, {key: chunks[key].text for key in head})
+            similarities = await self._reranker.similarities(
+                vector, {key: chunks[key].text for key in head}, embed=embed
+            )
         except MooringError as error:
             stages.append(Stage("rerank", reason=str(error), model=self._model, milliseconds=_since(started)))
             return order, {}
