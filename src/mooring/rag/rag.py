@@ -206,7 +206,7 @@ class Rag:
         text = await self._repository.read_text(project_id, document_id)
         if text is None:
             return Preview(found[0], "", [])
-        return Preview(found[0], text[1], await self._repository.chunks_of(project_id, text[0]))
+        return Preview(found[0], text[1], await self._repository.chunks_of(project_id, text[0], model=self._model))
 
     async def documents(self, project_id: str, collection: str) -> list[DocumentRecord]:
         """Every path that was met, the unreadable ones with their reasons."""
