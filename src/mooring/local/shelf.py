@@ -4,8 +4,6 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from mooring.core.errors import ConfigError
 from mooring.core.registry import late
 
@@ -16,16 +14,8 @@ if TYPE_CHECKING:
     from .minilm import MiniLM
 
 HUB = "hub"
-DIMENSIONS = 384
 # Raise it when what is written changes: graphs of other versions are then written again.
 VERSION = 1
-
-
-class Embedded(msgspec.Struct, frozen=True):
-    """A vector as little-endian float32, of length 1, and how many tokens it stands for."""
-
-    vector: bytes
-    tokens: int
 
 
 class Shelf:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .embedded import DIMENSIONS
 from .graph import Graph
-from .shelf import DIMENSIONS
 
 LAYERS, HEADS, WIDTH = 6, 12, DIMENSIONS
 EPSILON = 1e-12
