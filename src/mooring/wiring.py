@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hmac
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +18,9 @@ from mooring.core.clock import Clock, SystemClock
 from mooring.core.errors import UpstreamError
 from mooring.core.ids import NewId
 from mooring.core.messages import ChatRequest, ChatResponse
-from mooring.core.seams import Complete
+from mooring.core.seams import Complete, Embed
 from mooring.core.text import digest
+from mooring.gateway import embeddings
 from mooring.gateway.codecs import registry as codecs
 from mooring.gateway.gateway import Gateway
 from mooring.gateway.inbound import Inbound
@@ -28,7 +29,7 @@ from mooring.guardrails.guardrails import Guardrails
 from mooring.guardrails.redactor import Redactor
 from mooring.journal.journal import Journal
 from mooring.net import EgressPolicy, HttpClient
-from mooring.rag import DocumentRepository, KeywordIndex, Origin, Rag
+from mooring.rag import DocumentIndex, DocumentRepository, Origin, Rag
 from mooring.storage import Blobs, Database, Home, ProcessLock
 
 ProcessKind = Literal["serve", "worker", "cli"]
@@ -93,6 +94,14 @@ class Server:
 
         return ask
 
+    def embed(self, caller: Caller, origin: Origin) -> Embed:
+        """Embeds on the caller's behalf: the gateway's own straight line, in the same process.
+
+        Where the built-in model has no weights it raises `Refused` with the code `weights_missing`.
+        """
+
+        return _embed(self.gateway, caller, origin)
+
 
 @contextlib.asynccontextmanager
 async def build(
@@ -140,8 +149,9 @@ async def build(
         stack.push_async_callback(gateway.aclose, drain_seconds=config.server.drain_seconds)
         rag = Rag(
             DocumentRepository(database, clock=clock, new_id=new_id),
-            KeywordIndex(home.path / "index.db"),
+            DocumentIndex(home.path / "index.db"),
             record_call=journal.record_call,
+            embed_for=lambda project_id, origin: _embed(gateway, Caller.service(project_id), origin),
             config=config.rag,
             new_id=new_id,
         )
@@ -167,6 +177,22 @@ async def build(
             app_path=str(app_path) if app_path else None,
             app_digest=digest(app_path.read_bytes()) if app_path else None,
         )
+
+
+def _embed(gateway: Gateway, caller: Caller, origin: Origin) -> Embed:
+    async def ask(texts: Sequence[str], /, *, model: str) -> Sequence[Sequence[float]]:
+        found: list[Sequence[float]] = []
+        for batch in embeddings.batches(texts):
+            body = embeddings.request_body(batch, model)
+            inbound = Inbound(caller=caller, body=body, headers=_headers(origin), path="/v1/embeddings")
+            outbound = await gateway.embed(inbound)
+            assert isinstance(outbound.body, bytes)  # embeddings are never streamed
+            if outbound.status != 200:
+                raise Refused(outbound.status, outbound.body)
+            found.extend(embeddings.vectors(outbound.body))
+        return found
+
+    return ask
 
 
 def _headers(origin: Origin) -> dict[bytes, bytes]:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from mooring.core.messages import ChatRequest, ChatResponse, Choice, Message, TextPart
+from mooring.core.seams import Complete
 from mooring.local.prompt import parse
-from mooring.local.reader import read
-from mooring.rag import DocumentRepository, KeywordIndex, Rag
+from mooring.local.reader import Similar, read
+from mooring.local.shelf import Shelf
+from mooring.rag import DocumentIndex, DocumentRepository, Rag
 from mooring.storage import Database
 
 HANDBOOK = Path(__file__).parents[2] / "src/mooring/demo/handbook"
@@ -24,26 +26,37 @@ QUESTIONS = [
 ]
 
 
-async def complete(request: ChatRequest, /) -> ChatResponse:
+def reading(similar: Similar | None) -> Complete:
     """The reader without its server."""
-    asked = parse([(message.role, message.text) for message in request.messages])
-    text = read(asked.question, asked.passages).text
-    message = Message(role="assistant", parts=(TextPart(text),))
-    return ChatResponse(id="r", model=request.model, choices=(Choice(0, message, "stop"),))
+
+    async def complete(request: ChatRequest, /) -> ChatResponse:
+        asked = parse([(message.role, message.text) for message in request.messages])
+        text = read(asked.question, asked.passages, similar=similar).text
+        message = Message(role="assistant", parts=(TextPart(text),))
+        return ChatResponse(id="r", model=request.model, choices=(Choice(0, message, "stop"),))
+
+    return complete
 
 
 async def record(call: object, answer: object, /) -> None:
     """The journal has tests of its own."""
 
 
-@pytest.fixture
-def rag(tmp_path: Path) -> Iterator[Rag]:
+@pytest.fixture(params=["by words alone", "with the embedding model"])
+def rag(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rag]:
+    shelf = None if request.param == "by words alone" else Shelf(request.getfixturevalue("models"))
+    similar = asyncio.run(shelf.model()).similar if shelf else None
     database = Database.open(f"sqlite:///{tmp_path / 'mooring.db'}")
     opened = Rag(
-        DocumentRepository(database), KeywordIndex(tmp_path / "index.db"), record_call=record, complete=complete
+        DocumentRepository(database),
+        DocumentIndex(tmp_path / "index.db"),
+        record_call=record,
+        complete=reading(similar),
     )
     asyncio.run(opened.ingest("default", "handbook", HANDBOOK))
     yield opened
+    if shelf:
+        shelf.close()
     opened.close()
     database.close()
 

@@ -8,13 +8,15 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import openai
 import uvicorn
 
-from mooring.local import create_app
 from mooring.local.serve import bind
+from mooring.local.server import create_app
+from mooring.local.shelf import Shelf
 from mooring.local.wire import count_tokens
 from mooring.net import Deadlines, EgressPolicy, HttpClient, Request
 
@@ -33,7 +35,7 @@ MESSAGES: Any = [{"role": "system", "content": "Cite."}, {"role": "user", "conte
 async def serving() -> AsyncIterator[str]:
     """The address of a running server."""
     listener = bind(0)
-    server = uvicorn.Server(uvicorn.Config(create_app(), log_level="warning", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(create_app(Shelf(Path("unused"))), log_level="warning", lifespan="off"))
     with listener:
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
@@ -97,7 +99,7 @@ def test_plain_text_with_the_question_in_the_last_line_is_understood() -> None:
 
 def test_the_models_are_listed() -> None:
     async def use(client: openai.AsyncOpenAI) -> None:
-        assert [model.id async for model in client.models.list()] == ["reader"]
+        assert [model.id async for model in client.models.list()] == ["reader", "minilm"]
 
     with_client(use)
 

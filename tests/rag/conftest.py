@@ -9,9 +9,9 @@ import pytest
 
 from mooring.core.clock import ManualClock
 from mooring.core.ids import new_id
-from mooring.core.seams import Hit
+from mooring.core.seams import Embed, Hit
 from mooring.journal import Journal
-from mooring.rag import DocumentRepository, IngestReport, KeywordIndex, Outcome, Rag, RagConfig
+from mooring.rag import DocumentIndex, DocumentRepository, IngestReport, Outcome, Rag, RagConfig
 from mooring.storage import Blobs, Database
 
 PROJECT = "default"
@@ -28,12 +28,13 @@ class Shelf:
         self.outcomes: list[Outcome] = []
         self.rag = self.open()
 
-    def open(self, **settings: Any) -> Rag:
+    def open(self, *, embed: Embed | None = None, **settings: Any) -> Rag:
         """Another process's view of the same documents."""
         self.rag = Rag(
             DocumentRepository(self.database),
-            KeywordIndex(self.index_path),
+            DocumentIndex(self.index_path),
             record_call=self.journal.record_call,
+            embed_for=(lambda project_id, origin: embed) if embed else None,
             config=RagConfig(**settings),
         )
         return self.rag

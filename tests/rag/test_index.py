@@ -9,7 +9,7 @@ from tests.rag.conftest import PROJECT, Shelf
 
 from mooring.core.errors import InvalidRequest, StorageError
 from mooring.core.ids import read
-from mooring.rag.index import KeywordIndex, match_query
+from mooring.rag.index import DocumentIndex, match_query
 from mooring.rag.repository import ChunkRecord
 
 
@@ -36,7 +36,7 @@ def test_an_entry_that_the_ledger_does_not_know_is_never_returned(shelf: Shelf) 
     shelf.ingest()
     collection = asyncio.run(shelf.rag.collections(PROJECT))[0]
     ghost = ChunkRecord(b"g" * 16, b"d" * 16, "ghost.md", "", 0, 5, "pears pears pears")
-    index = KeywordIndex(shelf.index_path)
+    index = DocumentIndex(shelf.index_path)
     index.put(collection.id, {ghost.document_id: (b"v" * 16, [ghost])})
     index.close()
     assert shelf.paths("pears") == ["a.md"]
@@ -93,7 +93,7 @@ def test_no_question_is_read_as_syntax(shelf: Shelf) -> None:
 
 @given(st.text(max_size=60))
 def test_any_question_makes_a_query_that_sqlite_takes(query: str) -> None:
-    index = KeywordIndex(":memory:")  # type: ignore[arg-type]
+    index = DocumentIndex(":memory:")  # type: ignore[arg-type]
     try:
         assert index.search(b"c" * 16, query, limit=5) == []
     finally:

@@ -27,7 +27,7 @@ def run(shelf: Shelf, clock: ManualClock, folder: Path | str) -> RunRecord:
     async def work() -> RunRecord:
         payload = msgspec.json.encode({"collection": "shelf", "folder": str(folder)})
         record = await claimed(shelf, payload)
-        await IngestHandler(shelf.rag, shelf.journal, clock=clock).run(record)
+        await IngestHandler(shelf.rag, shelf.journal).run(record)
         return await shelf.journal.get_run(PROJECT, record.id)
 
     return asyncio.run(work())
@@ -57,7 +57,7 @@ def test_a_missing_folder_fails_the_run_with_what_to_do(shelf: Shelf, clock: Man
 def test_an_input_that_is_none_fails_the_run(shelf: Shelf, clock: ManualClock) -> None:
     async def work() -> RunRecord:
         record = await claimed(shelf, b"[]")
-        await IngestHandler(shelf.rag, shelf.journal, clock=clock).run(record)
+        await IngestHandler(shelf.rag, shelf.journal).run(record)
         return await shelf.journal.get_run(PROJECT, record.id)
 
     assert asyncio.run(work()).state == "failed"
@@ -71,6 +71,6 @@ def test_a_worker_that_lost_its_lease_stops(shelf: Shelf, clock: ManualClock) ->
         clock.advance(60)
         assert await shelf.journal.claim_run(["ingest"]) is not None
         with pytest.raises(LeaseLost):
-            await IngestHandler(shelf.rag, shelf.journal, clock=clock).run(record)
+            await IngestHandler(shelf.rag, shelf.journal).run(record)
 
     asyncio.run(work())

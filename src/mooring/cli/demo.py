@@ -12,6 +12,7 @@ import click
 )
 def demo_command(once: bool, docs: Path | None) -> None:
     """Start everything, tell what really happens, keep serving."""
+    from mooring.cli.keys import sign_in_link
     from mooring.cli.up import prepare_process
     from mooring.demo import demo
     from mooring.demo.tour import Tour
@@ -24,6 +25,7 @@ def demo_command(once: bool, docs: Path | None) -> None:
             Tour(running, click.echo, docs=docs.resolve() if docs else None).walk()
         if once:
             return
+        click.echo(f"Its pages: {sign_in_link(running.config, running.home, running.up.endpoint.url)}")
         key = demo.client_key(running)
         click.echo("It keeps serving; Ctrl-C ends it. Try:")
         click.echo(

@@ -1,6 +1,12 @@
 """`keys`: API keys of a project."""
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from mooring.config import Config
+    from mooring.storage import Home
 
 
 @click.group("keys")
@@ -63,3 +69,31 @@ def revoke(key_id: str, project: str) -> None:
 
     with_rooms(lambda rooms: rooms.keys.revoke(project, key_id))
     click.echo(f"{key_id} is revoked.")
+
+
+@keys_command.command("login")
+@click.option("--project", default="default", show_default=True, help="Whose pages the browser will see.")
+def login(project: str) -> None:
+    """Print a link that signs a browser in, once, within ten minutes."""
+    from mooring import config, storage
+    from mooring.client.discovery import running_endpoint
+    from mooring.core.errors import Unavailable
+
+    endpoint = running_endpoint(storage.Home.locate().path)
+    if endpoint is None:
+        raise Unavailable("No Mooring server runs on this home.", hint="Start one with `mooring up`.")
+    click.echo(sign_in_link(config.load(), storage.Home.locate(), endpoint.url, project=project))
+
+
+def sign_in_link(settings: "Config", home: "Home", url: str, *, project: str = "default") -> str:
+    """A link to the pages of the server at `url`, with a fresh token."""
+    import asyncio
+
+    from mooring.server.ui.session import login_path, mint
+    from mooring.wiring import build
+
+    async def make() -> str:
+        async with build(settings, home, kind="cli") as rooms:
+            return await mint(rooms, project)
+
+    return url + login_path(asyncio.run(make()))

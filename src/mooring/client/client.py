@@ -14,9 +14,10 @@ from mooring.core.seams import Hit
 
 from .chat import ChunkReader, Messages, chat_body, completion_of, parse_output, typed_events
 from .discovery import Endpoint, find_endpoint
+from .embedding import bodies, joined, part_of
 from .encoding import plain
 from .events import Event, EventReader, Finished
-from .results import Answer, CallInfo, Completion, RunFact, RunState
+from .results import Answer, CallInfo, Completion, Embeddings, RunFact, RunState
 from .transport import Transport
 
 M = TypeVar("M", bound=BaseModel)
@@ -107,6 +108,33 @@ class AsyncClient:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
         async for event in self.send_stream(body, call_headers(key, user, session, tags)):
             yield event
+
+    async def embed(
+        self,
+        texts: str | Sequence[str],
+        *,
+        model: str = "local/minilm",
+        dimensions: int | None = None,
+        key: str | None = None,
+        user: str | None = None,
+        session: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> Embeddings:
+        """A vector for each text, in order; many texts go in batches, each a call of its own.
+
+        With a `key` each batch is paid once: the same key and texts get the recorded vectors.
+
+        Raises:
+            MooringError: what the server says, as the class of its code.
+        """
+        asked = [texts] if isinstance(texts, str) else texts
+        parts: list[Embeddings] = []
+        for number, body in enumerate(bodies(asked, model, dimensions)):
+            batch_key = f"{key}/{number}" if key and number else key
+            headers = call_headers(batch_key, user, session, tags)
+            reply = await self._transport.call("POST", "/v1/embeddings", body, headers)
+            parts.append(part_of(reply, len(body["input"])))
+        return joined(parts)
 
     async def ask(
         self, question: str, *, collection: str | None = None, model: str | None = None, limit: int | None = None

@@ -25,7 +25,7 @@ from .client import AsyncCalls, AsyncClient, AsyncRun, AsyncRuns
 from .discovery import Endpoint
 from .events import Event
 from .loop import LoopThread
-from .results import Answer, CallInfo, Completion, RunFact
+from .results import Answer, CallInfo, Completion, Embeddings, RunFact
 
 M = TypeVar("M", bound=BaseModel)
 '''

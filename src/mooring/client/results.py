@@ -37,8 +37,27 @@ class Completion(msgspec.Struct, frozen=True, omit_defaults=True):
         return None if self.cost_nanos is None else Decimal(self.cost_nanos) / NANOS_PER_USD
 
 
+class Embeddings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A vector for each text, in order. Many texts are several calls; usage and cost are their sums."""
+
+    vectors: tuple[list[float], ...]
+    model: str = ""
+    usage: Usage = Usage()
+    call_ids: tuple[str, ...] = ()
+    cost_nanos: int | None = None
+    is_replayed: bool = False
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """None where the server did not say."""
+        return None if self.cost_nanos is None else Decimal(self.cost_nanos) / NANOS_PER_USD
+
+
 class Citation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A claim's source: `[start, end)` in characters of the document at `path`."""
+    """A claim's source: `[start, end)` in characters of the document at `path`; `page` where it has pages.
+
+    `[mark_start, mark_end)` is the mark in the answer's text, in characters.
+    """
 
     path: str
     section: str
@@ -48,6 +67,9 @@ class Citation(msgspec.Struct, frozen=True, omit_defaults=True):
     number: int = 0
     document_id: str = ""
     chunk_id: str = ""
+    page: int | None = None
+    mark_start: int = 0
+    mark_end: int = 0
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):

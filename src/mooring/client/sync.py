@@ -13,7 +13,7 @@ from .client import AsyncCalls, AsyncClient, AsyncRun, AsyncRuns
 from .discovery import Endpoint
 from .events import Event
 from .loop import LoopThread
-from .results import Answer, CallInfo, Completion, RunFact
+from .results import Answer, CallInfo, Completion, Embeddings, RunFact
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -106,6 +106,28 @@ class Client:
         """The answer as it comes: `TextDelta`s, `ToolCall`s, and `Finished` with the whole completion."""
         return self._loop.iterate(
             self._core.stream(messages, model=model, key=key, user=user, session=session, tags=tags, **options)
+        )
+
+    def embed(
+        self,
+        texts: str | Sequence[str],
+        *,
+        model: str = "local/minilm",
+        dimensions: int | None = None,
+        key: str | None = None,
+        user: str | None = None,
+        session: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> Embeddings:
+        """A vector for each text, in order; many texts go in batches, each a call of its own.
+
+        With a `key` each batch is paid once: the same key and texts get the recorded vectors.
+
+        Raises:
+            MooringError: what the server says, as the class of its code.
+        """
+        return self._loop.run(
+            self._core.embed(texts, model=model, dimensions=dimensions, key=key, user=user, session=session, tags=tags)
         )
 
     def ask(

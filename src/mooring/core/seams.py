@@ -9,7 +9,10 @@ from .messages import ChatRequest, ChatResponse
 
 
 class Hit(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A passage found: where it stands (`[start, end)` in characters of its document), and each stage's raw score."""
+    """A passage found: where it stands (`[start, end)` in characters of its document), and each stage's raw score.
+
+    `page` is counted from 1, where the document has pages.
+    """
 
     chunk_id: str
     document_id: str
@@ -20,6 +23,7 @@ class Hit(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str
     score: float
     scores: dict[str, float] = {}
+    page: int | None = None
 
 
 class Redactor(Protocol):

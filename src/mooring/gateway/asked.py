@@ -60,7 +60,7 @@ class Asked:
         return NewCall(
             id=call_id,
             project_id=self.project_id,
-            kind="chat",
+            kind=self.codec.kind,
             name=self.request.model,
             trace_id=trace_id or call_id,
             parent_span_id=parent,

@@ -59,6 +59,7 @@ class Attempt:
         self._tries = tries
         self._rooms = call.rooms
         self._vendor = step.target.vendor
+        self._codec = self._vendor.codec_of(call.asked.codec.kind)
         self._id = call.rooms.new_id()
         self._traffic = Traffic()
         self._failure: Failure | None = None
@@ -114,7 +115,7 @@ class Attempt:
     async def answer(self) -> bytes:
         """The whole answer as the caller will get it, its result committed."""
         response = await self._send()
-        codec, call = self._vendor.codec, self.call
+        codec, call = self._codec, self.call
         try:
             body = await response.read(self._rooms.config.answer_limit_bytes)
         except TooLarge as error:
@@ -123,6 +124,7 @@ class Attempt:
             raise self._explained(codec.decode_error(response.status, response.headers, body))
         answer = codec.decode_response(body)
         self.usage = answer.usage
+        codec.check_answer(call.asked.request, answer)
         checked = await self._rooms.guardrails.check_output(answer, call.asked.context)
         call.verdicts.extend(checked.verdicts)
         if codec.name != call.asked.codec.name:
@@ -138,13 +140,13 @@ class Attempt:
         kind = (response.headers.get("content-type") or "").lower()
         if "json" in kind or "html" in kind:
             body = await response.read(ERROR_BODY_BYTES)
-            raise self._explained(self._vendor.codec.decode_error(response.status, response.headers, body))
+            raise self._explained(self._codec.decode_error(response.status, response.headers, body))
         return response
 
     async def _send(self) -> Response:
         """The response, once its head says that it is an answer."""
         rooms, vendor, target = self._rooms, self._vendor, self.step.target
-        url = vendor.endpoint(target.model, is_stream=self.call.asked.request.is_stream)
+        url = vendor.endpoint(target.model, is_stream=self.call.asked.request.is_stream, kind=self._codec.kind)
         request = Request("POST", url, vendor.headers(self._id), self._body)
         self._sent_at_us = rooms.clock.now_us()
         try:
@@ -162,7 +164,7 @@ class Attempt:
             body = b""
             with contextlib.suppress(UpstreamError, TooLarge):
                 body = await response.read(ERROR_BODY_BYTES)
-            raise self._explained(vendor.codec.decode_error(response.status, response.headers, body))
+            raise self._explained(self._codec.decode_error(response.status, response.headers, body))
         return response
 
     def _explained(self, failure: Failure) -> MooringError:
@@ -187,26 +189,27 @@ class Attempt:
     async def _intent(self) -> AttemptIntent:
         """The body to send, the most that it can cost, and the budgets that must bear it."""
         call, rooms, vendor, target = self.call, self._rooms, self._vendor, self.step.target
-        asked = call.asked
+        asked, codec = call.asked, self._codec
         budgets = await self._budgets()
         is_capped = bool(budgets) or (asked.run is not None)
         cap = asked.request.max_output_tokens
-        cap_field = vendor.cap_field if cap is None and is_capped else None
+        has_output = codec.kind == "chat"
+        cap_field = vendor.cap_field if has_output and cap is None and is_capped else None
         if cap_field is not None:
             cap = asked.plan.output_cap_tokens
-        same = vendor.codec.name == asked.codec.name
-        fields = dict(asked.fields) if same else vendor.codec.encode_request(asked.request)
-        vendor.codec.prepare(
+        fields = dict(asked.fields) if codec.name == asked.codec.name else codec.encode_request(asked.request)
+        codec.prepare(
             fields, model=target.model, is_stream=asked.request.is_stream, cap_field=cap_field, cap_tokens=cap or 0
         )
-        vendor.patch(fields)
+        if has_output:
+            vendor.patch(fields)
         self._body = _encode(fields)
-        bound = size.bound(asked.request, len(self._body), vendor, cap_tokens=cap)
+        bound = size.bound(asked.request, len(self._body), vendor, cap_tokens=cap, has_output=has_output)
         if budgets and bound.unbounded:
             raise BudgetExceeded(
                 f"A budget applies, and {bound.unbounded}.", hint="Leave it out, or call without a budget."
             )
-        self._sheet = rooms.prices.find(vendor, target.model, rooms.clock.now_us())
+        self._sheet = rooms.prices.find(vendor, target.model, rooms.clock.now_us(), has_output=has_output)
         if self._sheet is None and (budgets or rooms.config.unknown_price == "refuse"):
             raise unpriced(target)
         price = Price(source="unknown")

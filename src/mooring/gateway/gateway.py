@@ -1,4 +1,4 @@
-"""The straight line of a chat completion. Read it first; every step is a file of the same room.
+"""The straight line of a chat completion, and of embeddings. Read it first; every step is a file of the same room.
 
 authenticate (server) → size and decode → limit → key → guard input → per attempt {reserve + intent → send, decode
 beside the bytes, guard output → result + settle} → terminal event.
@@ -58,11 +58,18 @@ class Gateway:
             config, journal=journal, guardrails=guardrails, http=http, router=self._router, clock=clock, new_id=new_id
         )
         self._keyed = Keyed(self._rooms, secrets, refuse=self._refused)
-        self._codecs: dict[str, Codec] = {"/v1/chat/completions": codecs.get("openai_chat")()}
+        self._chat: Codec = codecs.get("openai_chat")()
+        self._embeddings: Codec = codecs.get("openai_embeddings")()
 
     async def chat(self, inbound: Inbound) -> Outbound:
         """Answer one request, whatever happens, in the caller's wire."""
-        codec = self._codecs.get(inbound.path) or self._codecs["/v1/chat/completions"]
+        return await self._one(inbound, self._chat)
+
+    async def embed(self, inbound: Inbound) -> Outbound:
+        """The same for embeddings: the same keys, budgets, guards, retries and journal."""
+        return await self._one(inbound, self._embeddings)
+
+    async def _one(self, inbound: Inbound, codec: Codec) -> Outbound:
         try:
             asked = self._read(inbound, codec)
         except MooringError as error:

@@ -22,6 +22,7 @@ from . import repository
 from .repository import KeyRow
 
 SCOPES = ("call", "read", "write", "admin")
+LOGIN = "login"  # of a sign-in link's token: no route takes it, it is only ever spent
 PREFIX = "mr_"
 CACHE_SECONDS = 2.0  # how long a revoked key may still work in another process
 CACHE_KEYS = 4096
@@ -89,7 +90,7 @@ class Keys:
         Raises:
             InvalidRequest: an unknown scope, or none.
         """
-        unknown = [scope for scope in scopes if scope not in SCOPES]
+        unknown = [scope for scope in scopes if scope not in (*SCOPES, LOGIN)]
         if unknown or not scopes:
             raise InvalidRequest(
                 f"Unknown scope '{', '.join(unknown)}'.", hint=f"Known: {', '.join(SCOPES)}.", param="scopes"

@@ -59,19 +59,19 @@ class Prices:
     """Looks prices up and remembers them for the day."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str, int], PriceSheet | None] = {}
+        self._known: dict[tuple[str, str, int, bool], PriceSheet | None] = {}
         self._source = f"genai-prices {version('genai-prices')}"
 
-    def find(self, vendor: Vendor, model: str, at_us: int) -> PriceSheet | None:
-        """The sheet of a provider's model, or None where nobody knows it."""
-        place = (vendor.name, model, at_us // _DAY_US)
+    def find(self, vendor: Vendor, model: str, at_us: int, *, has_output: bool = True) -> PriceSheet | None:
+        """The sheet of a provider's model, or None where nobody knows it; an embedding's needs no price of output."""
+        place = (vendor.name, model, at_us // _DAY_US, has_output)
         if place not in self._known:
             if len(self._known) > 10_000:
                 self._known.clear()
-            self._known[place] = self._resolve(vendor, model, to_datetime(at_us))
+            self._known[place] = self._resolve(vendor, model, to_datetime(at_us), has_output)
         return self._known[place]
 
-    def _resolve(self, vendor: Vendor, model: str, moment: datetime) -> PriceSheet | None:
+    def _resolve(self, vendor: Vendor, model: str, moment: datetime, has_output: bool) -> PriceSheet | None:
         configured = _configured(vendor.config.prices, model)
         if configured is not None:
             return PriceSheet(_price_of(configured))
@@ -84,7 +84,7 @@ class Prices:
             _, info = snapshot.find_provider_model(model, None, vendor.price_provider, None)
         except LookupError:
             return None
-        return _sheet_of(info.get_prices(moment), self._source)
+        return _sheet_of(info.get_prices(moment), self._source, has_output)
 
 
 def _configured(prices: dict[str, PriceConfig], model: str) -> PriceConfig | None:
@@ -112,9 +112,9 @@ def _price_of(config: PriceConfig) -> Price:
     )
 
 
-def _sheet_of(found: Any, source: str) -> PriceSheet | None:
+def _sheet_of(found: Any, source: str, has_output: bool) -> PriceSheet | None:
     values = {part: getattr(found, name, None) for part, name in _PARTS.items()}
-    if values["input_picos"] is None or values["output_picos"] is None:
+    if values["input_picos"] is None or (values["output_picos"] is None and has_output):
         return None
     starts = sorted({tier.start for value in values.values() for tier in getattr(value, "tiers", ())})
 

@@ -10,7 +10,7 @@ from mooring.core.errors import ConfigError
 from mooring.core.registry import Registry
 from mooring.net.deadlines import Deadlines
 
-from .codecs import Codec, Fields, ReadsHeaders
+from .codecs import Codec, Fields, Kind, ReadsHeaders
 from .codecs import registry as codecs
 from .config import ProviderConfig, read_secret
 
@@ -19,6 +19,7 @@ class Vendor:
     """The base of every provider; instances are accounts."""
 
     wire: ClassVar[str] = "openai_chat"
+    embedding_wire: ClassVar[str] = "openai_embeddings"
     base_url: ClassVar[str | None] = None
     api_key_env: ClassVar[str | None] = None
     cap_field: ClassVar[str] = "max_completion_tokens"
@@ -34,6 +35,7 @@ class Vendor:
         self.name = name
         self.config = config
         self.codec: Codec = codecs.get(self.wire)()
+        self._codecs: dict[Kind, Codec] = {"chat": self.codec, "embedding": codecs.get(self.embedding_wire)()}
         self.deadlines = Deadlines(
             connect_seconds=config.connect_seconds,
             first_byte_seconds=config.first_byte_seconds,
@@ -46,7 +48,7 @@ class Vendor:
                 f"Provider '{name}' has no base_url.",
                 hint=f'Set [gateway.providers.{name}] base_url = "http://host/v1".',
             )
-        self._url = self._base + self.codec.path
+        self._urls = {kind: self._base + codec.path for kind, codec in self._codecs.items()}
         self._headers = [(b"content-type", b"application/json"), *self.authorization()]
 
     def authorization(self) -> list[tuple[bytes, bytes]]:
@@ -58,9 +60,13 @@ class Vendor:
         reference = self.config.api_key or (f"env:{self.api_key_env}" if self.api_key_env else None)
         return [] if reference is None else [(b"authorization", f"Bearer {read_secret(reference)}".encode())]
 
-    def endpoint(self, model: str, *, is_stream: bool) -> str:
-        """Where a chat completion of this model is asked for."""
-        return self._url
+    def codec_of(self, kind: Kind) -> Codec:
+        """The wire in which this vendor is asked for it."""
+        return self._codecs[kind]
+
+    def endpoint(self, model: str, *, is_stream: bool, kind: Kind = "chat") -> str:
+        """Where this model is asked for it."""
+        return self._urls[kind]
 
     def headers(self, attempt_id: bytes) -> list[tuple[bytes, bytes]]:
         """All headers of one attempt."""
@@ -69,7 +75,7 @@ class Vendor:
         return [*self._headers, (b"x-mooring-attempt", ids.show("att", attempt_id).encode())]
 
     def patch(self, fields: Fields) -> None:
-        """What differs on this vendor's wire; translated and passed-through bodies alike."""
+        """What differs on this vendor's chat wire; translated and passed-through bodies alike."""
 
     def request_id(self, headers: ReadsHeaders) -> str | None:
         """The vendor's own name for the request, by which its export can be reconciled."""

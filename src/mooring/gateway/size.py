@@ -26,7 +26,9 @@ class Bound(NamedTuple):
     unbounded: str | None
 
 
-def bound(request: ChatRequest, body_bytes: int, vendor: Vendor, *, cap_tokens: int | None) -> Bound:
+def bound(
+    request: ChatRequest, body_bytes: int, vendor: Vendor, *, cap_tokens: int | None, has_output: bool = True
+) -> Bound:
     """The bound of one attempt; without a cap, the most that the provider's models can write."""
     overhead = vendor.message_overhead_tokens * (len(request.messages) + 1)
     overhead += vendor.tool_overhead_tokens * len(request.tools)
@@ -35,7 +37,7 @@ def bound(request: ChatRequest, body_bytes: int, vendor: Vendor, *, cap_tokens: 
         for part in _media(message):
             reason = reason or _unbounded(part, vendor)
             overhead += vendor.media_tokens or 0
-    output = (cap_tokens or vendor.config.max_output_tokens) * request.n
+    output = (cap_tokens or vendor.config.max_output_tokens) * request.n if has_output else 0
     if request.extra:
         reason = reason or _unbounded_field(request)
         if "prediction" in request.extra:

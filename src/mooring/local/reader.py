@@ -1,7 +1,8 @@
 """The extractive reader: answers with sentences of the passages, word for word, or says that they hold no answer.
 
 A pure function of question and passages. It understands nothing: it ranks sentences by how much of the question they
-cover, each word weighted by how rare it is among the passages' sentences. So it tells questions that are off the
+cover, each word weighted by how rare it is among the passages' sentences, and, where the embedding model is there, by
+how near they are to the question. So it tells questions that are off the
 passages' topic from those on it, but not a question that sounds right and has no answer.
 """
 
@@ -21,6 +22,7 @@ REFUSAL = "The documents do not say."
 
 # Measured by benchmarks/reader.py: see there for what it keeps and what it lets through.
 THRESHOLD = 0.36
+SIMILAR_THRESHOLD = 0.44  # with the embedding model
 MOST_SENTENCES = 3
 
 # How much a sentence gains, against 1.0 for covering the question itself; tuned with benchmarks/reader.py.
@@ -30,6 +32,9 @@ _PAIRS = 0.25  # neighbouring words of the question that are neighbours in it
 _PASSAGE = 0.1  # words that its passage covers
 _RANK = -0.04  # each place of its passage behind the first
 _LENGTH = -0.0008  # each of its words
+_SIMILAR = 1.0  # its cosine to the question, where the embedding model is there
+_MOST_COMPARED = 64  # of a prompt of any size, those that the words rank highest
+_SURE = 0.7  # the share that the best cosine has in the confidence, then
 _NEARLY_AS_GOOD = 0.65  # of the best score, for a second and third sentence
 
 _NUMBER_WORDS = (
@@ -73,10 +78,11 @@ class Reading(msgspec.Struct, frozen=True):
 
     sentences: tuple[Sentence, ...]
     confidence: float
+    threshold: float = THRESHOLD
 
     @property
     def is_answered(self) -> bool:
-        return bool(self.sentences) and self.confidence >= THRESHOLD
+        return bool(self.sentences) and self.confidence >= self.threshold
 
     @property
     def text(self) -> str:
@@ -84,6 +90,10 @@ class Reading(msgspec.Struct, frozen=True):
         if not self.is_answered:
             return REFUSAL
         return " ".join(f"{' '.join(sentence.text.split())} [{sentence.number}]" for sentence in self.sentences)
+
+
+Similar = Callable[[str, Sequence[str]], Sequence[float]]
+"""How near each sentence is to a question, as a cosine."""
 
 
 class _Candidate(msgspec.Struct):
@@ -99,7 +109,7 @@ class _Candidate(msgspec.Struct):
     context: frozenset[str]
 
 
-def read(question: str, passages: Sequence[Passage]) -> Reading:
+def read(question: str, passages: Sequence[Passage], *, similar: Similar | None = None) -> Reading:
     """The one to three sentences that answer best."""
     asked = list(dict.fromkeys(stem(word) for word in content_words(question)))
     candidates = [each for place, passage in enumerate(passages) for each in _candidates(place, passage)]
@@ -127,8 +137,21 @@ def read(question: str, passages: Sequence[Passage]) -> Reading:
             + _LENGTH * len(candidate.words)
         )
 
-    ranked = sorted(((score(each), each) for each in candidates), key=lambda pair: -pair[0])
-    return Reading(_chosen(ranked, asked, passages), _confidence(candidates, asked, weight, in_passage))
+    ranked = sorted(((score(each), each) for each in candidates), key=_by_score)
+    confidence = _confidence(candidates, asked, weight, in_passage)
+    if similar is None:
+        return Reading(_chosen(ranked, asked, passages), confidence)
+    del ranked[_MOST_COMPARED:]
+    near = similar(question, [each.text for _, each in ranked])
+    ranked = sorted(
+        ((score + _SIMILAR * cosine, each) for (score, each), cosine in zip(ranked, near, strict=True)), key=_by_score
+    )
+    confidence = (1 - _SURE) * confidence + _SURE * max(0.0, *near)
+    return Reading(_chosen(ranked, asked, passages), confidence, SIMILAR_THRESHOLD)
+
+
+def _by_score(ranked: tuple[float, _Candidate]) -> float:
+    return -ranked[0]
 
 
 def _candidates(place: int, passage: Passage) -> list[_Candidate]:

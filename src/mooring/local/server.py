@@ -1,4 +1,4 @@
-"""The built-in models behind the OpenAI wire, on loopback: chat completions, streamed or not, and the list of models.
+"""The built-in models behind the OpenAI wire, on loopback: chat completions, embeddings and the list of models.
 
 They are free, and never repeat an effect: an answer is a pure function of the request.
 """
@@ -15,22 +15,25 @@ from mooring.core.clock import Clock, SystemClock
 from mooring.core.errors import MooringError, TooLarge
 from mooring.core.ids import NewId, new_id, show
 
-from . import wire
+from . import embedding, wire
 from .prompt import parse
 from .reader import read
+from .shelf import Shelf
 
 MOST_BYTES = 8 * 1024 * 1024
 
 
-def create_app(*, clock: Clock | None = None, new_id: NewId = new_id) -> Starlette:
-    """The application; it keeps no state."""
+def create_app(shelf: Shelf, *, clock: Clock | None = None, new_id: NewId = new_id) -> Starlette:
+    """The application; it keeps no state but the model on its shelf."""
     clock = clock or SystemClock()
 
     async def chat(request: Request) -> Response:
         try:
             body = wire.decode(await _body(request))
             asked = parse(body.turns)
-            reading = await asyncio.to_thread(read, asked.question, asked.passages)
+            model = await shelf.at_hand()
+            similar = model.similar if model else None
+            reading = await asyncio.to_thread(read, asked.question, asked.passages, similar=similar)
         except MooringError as error:
             return Response(wire.error_body(error), status_code=error.status, media_type="application/json")
         identity = "chatcmpl-" + show("call", new_id()).removeprefix("call_")
@@ -42,8 +45,19 @@ def create_app(*, clock: Clock | None = None, new_id: NewId = new_id) -> Starlet
         answer = wire.completion(body, reading.text, identity=identity, created=created)
         return Response(answer, media_type="application/json", headers=headers)
 
+    async def embed(request: Request) -> Response:
+        try:
+            body = embedding.decode(await _body(request))
+            model = await shelf.model()
+        except MooringError as error:
+            return Response(wire.error_body(error), status_code=error.status, media_type="application/json")
+        found = await model.embed_all(body.texts)
+        headers = {"x-request-id": "embed-" + show("call", new_id()).removeprefix("call_")}
+        return Response(embedding.answer(body, found), media_type="application/json", headers=headers)
+
     async def models(request: Request) -> Response:
-        data = [{"id": name, "object": "model", "created": 0, "owned_by": "mooring"} for name in wire.MODELS]
+        names = (*wire.MODELS, *embedding.MODELS)
+        data = [{"id": name, "object": "model", "created": 0, "owned_by": "mooring"} for name in names]
         return JSONResponse({"object": "list", "data": data})
 
     async def health(request: Request) -> Response:
@@ -52,6 +66,7 @@ def create_app(*, clock: Clock | None = None, new_id: NewId = new_id) -> Starlet
     return Starlette(
         routes=[
             Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route("/v1/embeddings", embed, methods=["POST"]),
             Route("/v1/models", models, methods=["GET"]),
             Route("/healthz", health, methods=["GET"]),
         ]

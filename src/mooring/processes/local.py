@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 from mooring.config import Config
 from mooring.gateway.config import ProviderConfig
@@ -16,12 +17,15 @@ from mooring.gateway.config import ProviderConfig
 from .ending import ENVIRONMENT_FLAG
 
 RESTART_SECONDS = 0.2
+_PROGRAM = [sys.executable, "-m", "mooring", "local", "--"]
 
 
 class LocalModels:
     """Owns the socket of `local`, and its process once there is one."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path, weights: str | None = None) -> None:
+        self._home = home
+        self._weights = weights
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
         self._child: subprocess.Popen[bytes] | None = None
@@ -35,7 +39,7 @@ class LocalModels:
         """The configuration with this process as the provider `local`, unless the file names one of its own."""
         if "local" in config.gateway.providers:
             return config
-        local = ProviderConfig(type="local", base_url=self.base_url, models=("reader",))
+        local = ProviderConfig(type="local", base_url=self.base_url, models=("minilm", "reader"))
         gateway = config.gateway.model_copy(update={"providers": {**config.gateway.providers, "local": local}})
         return config.model_copy(update={"gateway": gateway})
 
@@ -60,8 +64,9 @@ class LocalModels:
         assert self._loop is not None
         self._loop.remove_reader(self._listener.fileno())
         descriptor = self._listener.fileno()
+        weights = ["--weights", self._weights] if self._weights else []
         self._child = subprocess.Popen(  # our own program with arguments that we made
-            [sys.executable, "-m", "mooring", "local", "--fd", str(descriptor)],
+            [*_PROGRAM, "--fd", str(descriptor), "--home", str(self._home), *weights],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=[descriptor],

@@ -29,7 +29,7 @@ async def serve(config: Config, home: Home, *, app_path: Path | None = None) -> 
     """Serves until SIGTERM or SIGINT, then drains: no new requests, running ones get `drain_seconds`."""
     listener = bind(config, home)
     address = url_of(config.server.host, listener.getsockname()[1])
-    local = LocalModels()
+    local = LocalModels(home.path, config.local.weights)
     config = local.added_to(config)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(listener.close)

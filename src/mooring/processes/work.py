@@ -32,7 +32,7 @@ async def work(config: Config, home: Home, *, app_path: Path | None = None) -> N
 def handlers(rooms: Server) -> dict[str, Handler]:
     """Who does what, by the name in the run's row."""
     agents = AgentHandler(rooms.journal, client, clock=rooms.clock, new_id=rooms.new_id)
-    ingest = IngestHandler(rooms.rag, rooms.journal, clock=rooms.clock)
+    ingest = IngestHandler(rooms.rag, rooms.journal)
     return {"agent": agents.run, "ingest": ingest.run}
 
 

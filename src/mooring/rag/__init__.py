@@ -1,26 +1,33 @@
 """Documents: load, split, store, index, search, and answer with citations that resolve.
 
-Read `rag.py` first (the straight line), then `ingest.py`, `repository.py` (the ledger, which is the truth),
-`index.py` (keywords, rebuildable) and `answer.py`. Plug-ins: `loaders/`, `splitters/`, with `contracts.py` as their
-contract and `testing.py` as their test. `job.py` is ingestion as durable work.
+Read `rag.py` first (the straight line), then `ingest.py` and `embedding.py`, `repository/` (the ledger, which is the
+truth), `retrieve.py` with its stages `index.py` (words and vectors, rebuildable), `dense.py`, `fusion.py`, `rerank.py`,
+and `answer.py`. Plug-ins: `loaders/`, `splitters/`, with `contracts.py` as their contract and `testing.py` as their
+test; `parser/` is the process that large parsers work in. `job.py` is ingestion as durable work.
 May import `journal`, `storage`, `client` and `core`; models are asked through a function that is passed in.
 """
 
 from .config import RagConfig
-from .index import KeywordIndex
+from .index import DocumentIndex
 from .ingest import IngestReport, Outcome
 from .job import IngestHandler
-from .rag import Origin, Rag
+from .rag import Origin, Preview, Rag
 from .repository import DocumentRecord, DocumentRepository
+from .retrieve import Retrieval, Stage
+from .upload import Upload
 
 __all__ = [
+    "DocumentIndex",
     "DocumentRecord",
     "DocumentRepository",
     "IngestHandler",
     "IngestReport",
-    "KeywordIndex",
     "Origin",
     "Outcome",
+    "Preview",
     "Rag",
     "RagConfig",
+    "Retrieval",
+    "Stage",
+    "Upload",
 ]

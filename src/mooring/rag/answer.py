@@ -26,12 +26,17 @@ _LONGEST_CLAIM = 2000  # characters that are looked for word by word; longer one
 
 
 class Pointer(msgspec.Struct, frozen=True):
-    """A mark of the reply, as a span of its hit's document; narrowed to the quote where the claim is one."""
+    """A mark of the reply, as a span of its hit's document; narrowed to the quote where the claim is one.
+
+    `[mark_start, mark_end)` is where the mark stands in the reply.
+    """
 
     number: int
     hit: Hit
     start: int
     end: int
+    mark_start: int = 0
+    mark_end: int = 0
 
     @property
     def text(self) -> str:
@@ -69,9 +74,14 @@ def find_pointers(reply: str, hits: Sequence[Hit]) -> list[Pointer]:
         for number in (int(digits) for digits in mark.group(1).split(",")):
             if 1 <= number <= len(hits):
                 start, end = _narrow(last_claim, hits[number - 1])
-                found.setdefault((number, start, end), Pointer(number, hits[number - 1], start, end))
+                found.setdefault((number, start, end), Pointer(number, hits[number - 1], start, end, *mark.span()))
         claim_start = mark.end()
     return list(found.values())
+
+
+def is_refusal(reply: str) -> bool:
+    """Whether the model says that the passages do not answer."""
+    return reply.strip().startswith(REFUSAL.rstrip("."))
 
 
 def _narrow(claim: str, hit: Hit) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """What loaders and splitters are: one typed function each, found by name in their folder or by entry point.
 
-All positions are characters of the document's text. A loader decodes; it never changes, joins or drops text.
+All positions are characters of the document's text. A loader decodes; it keeps every word of a file, in order.
 """
 
 from collections.abc import Callable
@@ -32,12 +32,15 @@ class Heading(msgspec.Struct, frozen=True):
 class Loaded(msgspec.Struct, frozen=True):
     """A file as text, with what its format says about structure.
 
-    `atoms` are spans that should stay whole where they fit (a fenced block, a front matter).
+    `atoms` are spans that should stay whole where they fit (a fenced block, a front matter). `page_starts` has a
+    position for each page, where the format has pages. `notes` say what of the file has no text, each one sentence.
     """
 
     text: str
     headings: tuple[Heading, ...] = ()
     atoms: tuple[tuple[int, int], ...] = ()
+    page_starts: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -49,10 +52,16 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Loader(msgspec.Struct, frozen=True):
-    """Reads the files that end in one of `suffixes` (lower case, with the dot). `load` raises `Unreadable`."""
+    """Reads the files that end in one of `suffixes` (lower case, with the dot). `load` raises `Unreadable`.
+
+    `media_types` are the content types of the same. `is_isolated`: a large parser reads the bytes, so it works in a
+    process of its own with a limit on memory and time (`parsing.py`); the others are bounded by the file's size.
+    """
 
     suffixes: tuple[str, ...]
     load: Callable[[bytes], Loaded]
+    media_types: tuple[str, ...] = ()
+    is_isolated: bool = False
 
 
 class Split(Protocol):

@@ -1,31 +1,40 @@
-"""The keyword index: SQLite's FTS5 in a file of its own, which the ledger can rebuild at any time.
+"""The index of words and vectors: SQLite in a file of its own, which the ledger can rebuild at any time.
 
-It knows words and ids, no text: what it finds counts only where the ledger still has it. Scores are BM25 over stems
-(k1 1.2, b 0.75, fixed by FTS5). Connections are used from threads, one statement batch at a time.
+It knows words, vectors and ids, no text: what it finds counts only where the ledger still has it. Scores of words are
+BM25 over stems (k1 1.2, b 0.75, fixed by FTS5); those of vectors are cosines. Connections are used from threads, one
+statement batch at a time.
 """
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mooring.core.errors import StorageError
 from mooring.core.words import content_words
 from mooring.storage import sqlite
 
+from .dense import Vectors
 from .repository import ChunkRecord
 
-FORM = 1  # of the tables below; a file of another form is emptied and rebuilt
+FORM = 2  # of the tables below; a file of another form is emptied and rebuilt
 MOST_QUERY_WORDS = 128  # a question has fewer; a pasted page is cut here
+VECTORS_IN_MEMORY_BYTES = 192 * 1024 * 1024  # of all collections; those that were asked longest ago leave first
 
 _TABLES = (
-    "CREATE TABLE revisions (collection BLOB PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE revisions (collection BLOB PRIMARY KEY, revision INTEGER NOT NULL,"
+    " model TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE indexed (document BLOB PRIMARY KEY, collection BLOB NOT NULL, version BLOB NOT NULL) WITHOUT ROWID",
     "CREATE INDEX indexed_by_collection ON indexed (collection)",
     "CREATE TABLE entries (id INTEGER PRIMARY KEY, chunk BLOB NOT NULL, document BLOB NOT NULL,"
-    " collection BLOB NOT NULL)",
+    " collection BLOB NOT NULL, vector BLOB)",
     "CREATE INDEX entries_by_document ON entries (document)",
+    "CREATE INDEX entries_by_chunk ON entries (collection, chunk)",
     "CREATE VIRTUAL TABLE passages USING fts5(scope, section, text, content = '', contentless_delete = 1,"
     " tokenize = 'porter unicode61 remove_diacritics 2')",
 )
@@ -48,49 +57,49 @@ def _scope(collection_id: bytes) -> str:
     return f"c{collection_id.hex()}0"
 
 
-class KeywordIndex:
-    """Words of many collections; several processes may hold the same file open."""
+class DocumentIndex:
+    """Words and vectors of many collections; several processes may hold the same file open."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._vectors: OrderedDict[bytes, tuple[tuple[int, str], Vectors]] = OrderedDict()
         self._lock = threading.Lock()
         self._connection: Any = None
 
-    def revision(self, collection_id: bytes) -> int:
-        """Up to which revision of the ledger the collection is indexed; -1 if not at all."""
+    def stand(self, collection_id: bytes) -> tuple[int, str]:
+        """Up to which revision of the ledger, and with whose vectors, the collection is indexed; -1 if not at all."""
         with self._open() as connection:
-            row = connection.execute("SELECT revision FROM revisions WHERE collection = ?", (collection_id,)).fetchone()
-        return int(row[0]) if row else -1
+            return _stand(connection, collection_id)
 
     def versions(self, collection_id: bytes) -> dict[bytes, bytes]:
-        """The indexed version of each document."""
+        """What is indexed of each document, as its stamp."""
         with self._open() as connection:
             return _versions(connection, collection_id)
 
     def put(self, collection_id: bytes, changes: Mapping[bytes, tuple[bytes, Sequence[ChunkRecord]] | None]) -> None:
-        """Replace these documents' words; None takes a document out. One transaction."""
+        """Replace these documents' words and vectors; None takes a document out. One transaction."""
         with self._open(is_writing=True) as connection:
             for document_id, change in changes.items():
                 _forget(connection, document_id)
                 if change is None:
                     continue
-                version_id, chunks = change
+                stamp, chunks = change
                 connection.execute(
                     "INSERT INTO indexed (document, collection, version) VALUES (?, ?, ?)",
-                    (document_id, collection_id, version_id),
+                    (document_id, collection_id, stamp),
                 )
                 for chunk in chunks:
                     _add(connection, collection_id, chunk)
 
-    def settle(self, collection_id: bytes, revision: int, versions: Mapping[bytes, bytes]) -> bool:
+    def settle(self, collection_id: bytes, revision: int, model: str, versions: Mapping[bytes, bytes]) -> bool:
         """Note that the collection stands at this revision; False if another process changed it in between."""
         with self._open(is_writing=True) as connection:
             if _versions(connection, collection_id) != versions:
                 return False
             connection.execute(
-                "INSERT INTO revisions (collection, revision) VALUES (?, ?)"
-                " ON CONFLICT (collection) DO UPDATE SET revision = excluded.revision",
-                (collection_id, revision),
+                "INSERT INTO revisions (collection, revision, model) VALUES (?, ?, ?) ON CONFLICT (collection)"
+                " DO UPDATE SET revision = excluded.revision, model = excluded.model",
+                (collection_id, revision, model),
             )
         return True
 
@@ -103,14 +112,52 @@ class KeywordIndex:
             rows = connection.execute(
                 "SELECT e.chunk, -bm25(passages, 0.0, 1.0, 1.0) AS score FROM passages"
                 " JOIN entries e ON e.id = passages.rowid"
-                " WHERE passages MATCH ? AND e.collection = ? ORDER BY score DESC, e.id LIMIT ?",
+                " WHERE passages MATCH ? AND e.collection = ? ORDER BY score DESC, e.chunk LIMIT ?",
                 (expression, collection_id, limit),
             ).fetchall()
         return [(bytes(row[0]), float(row[1])) for row in rows]
 
+    def has_vectors(self, collection_id: bytes) -> bool:
+        """Whether any passage of the collection can be found by its vector."""
+        return bool(self._loaded(collection_id).chunk_ids)
+
+    def search_vectors(
+        self, collection_id: bytes, query: NDArray[np.float32], *, limit: int, also: Sequence[bytes] = ()
+    ) -> tuple[list[tuple[bytes, float]], dict[bytes, float]]:
+        """The nearest chunks with their cosines, best first; and the cosines of the chunks in `also`."""
+
+        def read(chunk_ids: Sequence[bytes]) -> dict[bytes, bytes]:
+            with self._open() as connection:
+                return _vectors_of(connection, collection_id, chunk_ids)
+
+        return self._loaded(collection_id).search(query, limit=limit, also=also, read=read)
+
+    def _loaded(self, collection_id: bytes) -> Vectors:
+        """The collection's vectors, as the file has them now."""
+        with self._open() as connection:
+            stand = _stand(connection, collection_id)
+            known = self._vectors.get(collection_id)
+            if known is not None and known[0] == stand:
+                self._vectors.move_to_end(collection_id)
+                return known[1]
+            rows = connection.execute(
+                "SELECT chunk, vector FROM entries WHERE collection = ? AND vector IS NOT NULL ORDER BY chunk",
+                (collection_id,),
+            ).fetchall()
+            vectors = Vectors([row[0] for row in rows], [row[1] for row in rows])
+            self._vectors[collection_id] = (stand, vectors)
+            self._vectors.move_to_end(collection_id)
+            while len(self._vectors) > 1 and self._held_bytes() > VECTORS_IN_MEMORY_BYTES:
+                self._vectors.popitem(last=False)
+            return vectors
+
+    def _held_bytes(self) -> int:
+        return sum(vectors.size_bytes for _, vectors in self._vectors.values())
+
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         with self._lock:
+            self._vectors.clear()
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
@@ -134,7 +181,7 @@ class KeywordIndex:
                 raise sqlite.explain(error) from error
             except library.DatabaseError as error:
                 raise StorageError(
-                    f"The keyword index {self._path.name} is damaged: {error}.",
+                    f"The index {self._path.name} is damaged: {error}.",
                     hint="Stop Mooring, delete that file and start again: it is rebuilt from the ledger.",
                 ) from error
 
@@ -164,6 +211,22 @@ def _create(connection: Any) -> None:
     connection.execute(f"PRAGMA user_version = {FORM}")
 
 
+def _stand(connection: Any, collection_id: bytes) -> tuple[int, str]:
+    row = connection.execute("SELECT revision, model FROM revisions WHERE collection = ?", (collection_id,)).fetchone()
+    return (int(row[0]), str(row[1])) if row else (-1, "")
+
+
+def _vectors_of(connection: Any, collection_id: bytes, chunk_ids: Sequence[bytes]) -> dict[bytes, bytes]:
+    found = {}
+    for chunk_id in chunk_ids:
+        row = connection.execute(
+            "SELECT vector FROM entries WHERE collection = ? AND chunk = ?", (collection_id, chunk_id)
+        ).fetchone()
+        if row is not None and row[0] is not None:
+            found[chunk_id] = bytes(row[0])
+    return found
+
+
 def _versions(connection: Any, collection_id: bytes) -> dict[bytes, bytes]:
     rows = connection.execute("SELECT document, version FROM indexed WHERE collection = ?", (collection_id,)).fetchall()
     return {bytes(row[0]): bytes(row[1]) for row in rows}
@@ -179,8 +242,8 @@ def _forget(connection: Any, document_id: bytes) -> None:
 
 def _add(connection: Any, collection_id: bytes, chunk: ChunkRecord) -> None:
     entry = connection.execute(
-        "INSERT INTO entries (chunk, document, collection) VALUES (?, ?, ?)",
-        (chunk.id, chunk.document_id, collection_id),
+        "INSERT INTO entries (chunk, document, collection, vector) VALUES (?, ?, ?, ?)",
+        (chunk.id, chunk.document_id, collection_id, chunk.vector),
     ).lastrowid
     connection.execute(
         "INSERT INTO passages (rowid, scope, section, text) VALUES (?, ?, ?, ?)",

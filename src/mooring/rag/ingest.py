@@ -16,24 +16,34 @@ from mooring.core.text import digest
 from .config import RagConfig
 from .contracts import Unreadable, loaders, splitters
 from .folder import Found, list_source, read
+from .parser import Parser
 from .repository import DocumentRecord, DocumentRepository, NewVersion
 
 FORM = b"1"  # of loaders and splitters; a change of what they make of the same bytes raises it
 
-State = Literal["added", "changed", "unchanged", "unreadable", "removed"]
+State = Literal["added", "changed", "unchanged", "unreadable", "removed", "embedded"]
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of one path; `reason` where it is unreadable."""
+    """What became of one path; `reason` where it is unreadable, `notes` on what of it has no text.
+
+    `done` of `total`: files, and for the state `embedded` passages.
+    """
 
     path: str
     state: State
     reason: str | None = None
     chunks: int = 0
+    notes: tuple[str, ...] = ()
+    done: int = 0
+    total: int = 0
 
 
 class IngestReport(msgspec.Struct, frozen=True):
-    """What an ingestion did; `unreadable` maps paths to reasons."""
+    """What an ingestion did; `unreadable` maps paths to reasons, `notes` those with parts that have no text.
+
+    `embedded` counts vectors that were made; `unembedded_reason` says why some are missing: words find those passages.
+    """
 
     collection: str
     source: str
@@ -43,27 +53,39 @@ class IngestReport(msgspec.Struct, frozen=True):
     removed: int
     unreadable: dict[str, str]
     chunks: int
+    notes: dict[str, tuple[str, ...]] = {}
+    embedded: int = 0
+    unembedded_reason: str | None = None
 
     @property
     def is_change(self) -> bool:
         """Whether the ledger is another one than before."""
-        return bool(self.added or self.changed or self.removed)
+        return bool(self.added or self.changed or self.removed or self.embedded)
 
 
 Progress = Callable[[Outcome], Awaitable[None]]
 
 
-def prepare(raw: bytes, loader: str, config: RagConfig) -> NewVersion:
-    """A file's bytes as text and pieces; a pure function.
+def prepare(raw: bytes, loader: str, config: RagConfig, parser: Parser) -> NewVersion:
+    """A file's bytes as text and pieces; the same for the same bytes and settings.
 
     Raises:
         Unreadable: the bytes are no text, or hold none.
     """
-    loaded = loaders.get(loader).load(raw)
+    load = loaders.get(loader)
+    loaded = parser.load(loader, raw) if load.is_isolated else load.load(raw)
     pieces = splitters.get(config.splitter)(loaded, budget_tokens=config.passage_tokens)
     if not pieces:
-        raise Unreadable("it holds no text")
-    return NewVersion(content_key(raw, loader, config), loader, len(raw), loaded.text, tuple(pieces))
+        raise Unreadable("; ".join(loaded.notes) or "it holds no text")
+    return NewVersion(
+        content_key=content_key(raw, loader, config),
+        loader=loader,
+        size_bytes=len(raw),
+        text=loaded.text,
+        pieces=tuple(pieces),
+        page_starts=loaded.page_starts,
+        notes=loaded.notes,
+    )
 
 
 def content_key(raw: bytes, loader: str, config: RagConfig) -> bytes:
@@ -79,6 +101,7 @@ async def ingest_source(
     source: Path,
     *,
     config: RagConfig,
+    parser: Parser,
     progress: Progress | None = None,
 ) -> IngestReport:
     """Make the collection's view of the source what the source is now: new, changed, gone and unreadable files.
@@ -95,6 +118,7 @@ async def ingest_source(
     unreadable: dict[str, str] = {}
 
     async def note(outcome: Outcome) -> None:
+        outcome = msgspec.structs.replace(outcome, done=len(outcomes) + 1, total=len(found))
         outcomes.append(outcome)
         if progress is not None:
             await progress(outcome)
@@ -102,17 +126,18 @@ async def ingest_source(
     for each in found:
         before = known.get(each.path)
         try:
-            version = await asyncio.to_thread(_next_version, each, before, config)
+            version = await asyncio.to_thread(_next_version, each, before, config, parser)
         except Unreadable as error:
             unreadable[each.path] = error.message
             await note(Outcome(each.path, "unreadable", reason=error.message))
             continue
         if version is None:
-            await note(Outcome(each.path, "unchanged", chunks=before.chunk_count if before else 0))
+            notes, chunks = (before.notes, before.chunk_count) if before else ((), 0)
+            await note(Outcome(each.path, "unchanged", chunks=chunks, notes=notes))
             continue
         await repository.put_version(project_id, stored.id, origin, each.path, version)
         state: State = "changed" if before is not None and before.reason is None else "added"
-        await note(Outcome(each.path, state, chunks=len(version.pieces)))
+        await note(Outcome(each.path, state, chunks=len(version.pieces), notes=version.notes))
 
     news = {path: reason for path, reason in unreadable.items() if path not in known or known[path].reason != reason}
     if news:
@@ -126,14 +151,14 @@ async def ingest_source(
     return _report(collection, origin, outcomes, unreadable)
 
 
-def _next_version(found: Found, before: DocumentRecord | None, config: RagConfig) -> NewVersion | None:
+def _next_version(found: Found, before: DocumentRecord | None, config: RagConfig, parser: Parser) -> NewVersion | None:
     """What is to be stored for a path; None where the ledger has it already."""
     if found.reason is not None or found.loader is None:
         raise Unreadable(found.reason or "no loader reads it")
     raw = read(found, max_bytes=config.max_file_bytes)
     if before is not None and before.content_key == content_key(raw, found.loader, config):
         return None
-    return prepare(raw, found.loader, config)
+    return prepare(raw, found.loader, config, parser)
 
 
 def _report(collection: str, source: str, outcomes: list[Outcome], unreadable: Mapping[str, str]) -> IngestReport:
@@ -149,4 +174,5 @@ def _report(collection: str, source: str, outcomes: list[Outcome], unreadable: M
         removed=counts["removed"],
         unreadable=dict(unreadable),
         chunks=sum(outcome.chunks for outcome in outcomes),
+        notes={outcome.path: outcome.notes for outcome in outcomes if outcome.notes},
     )

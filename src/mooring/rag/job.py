@@ -1,17 +1,20 @@
 """Ingestion as durable work: any worker can run it, and again, because each document's step has a content key."""
 
+import asyncio
+import contextlib
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
-from mooring.core.clock import Clock, SystemClock
-from mooring.core.errors import LeaseLost, MooringError
+from mooring.core.errors import LeaseLost, MooringError, StorageError
 from mooring.journal.records import RunRecord
 
 from .ingest import Outcome
 from .rag import Rag
 
+T = TypeVar("T")
 RENEW_SECONDS = 2.0
 
 
@@ -46,10 +49,9 @@ class IngestHandler:
 
     name = "ingest"
 
-    def __init__(self, rag: Rag, journal: RunJournal, *, clock: Clock | None = None) -> None:
+    def __init__(self, rag: Rag, journal: RunJournal) -> None:
         self._rag = rag
         self._journal = journal
-        self._clock = clock or SystemClock()
 
     async def run(self, record: RunRecord) -> None:
         """Ingest, and close the run; a lost lease ends it without a word.
@@ -57,21 +59,18 @@ class IngestHandler:
         Raises:
             LeaseLost: another worker has the run.
         """
-        renewed_at = self._clock.monotonic()
 
         async def note(outcome: Outcome) -> None:
-            nonlocal renewed_at
             if outcome.state != "unchanged":
                 await self._journal.append(
                     record.id, record.epoch, f"document.{outcome.state}", msgspec.json.encode(outcome)
                 )
-            if self._clock.monotonic() - renewed_at > RENEW_SECONDS:
-                await self._journal.renew(record.id, record.epoch)
-                renewed_at = self._clock.monotonic()
 
         try:
             wanted = msgspec.json.decode(record.input, type=IngestInput)
-            report = await self._rag.ingest(record.project_id, wanted.collection, Path(wanted.folder), progress=note)
+            report = await self._while_leased(
+                record, self._rag.ingest(record.project_id, wanted.collection, Path(wanted.folder), progress=note)
+            )
         except LeaseLost:
             raise
         except msgspec.DecodeError as error:
@@ -80,6 +79,25 @@ class IngestHandler:
             await self._fail(record, error.code, str(error))
         else:
             await self._journal.finish_run(record.id, record.epoch, "completed", output=msgspec.json.encode(report))
+
+    async def _while_leased(self, record: RunRecord, work: Coroutine[Any, Any, T]) -> T:
+        """Renews the lease beside the work, whose single steps (a long PDF, a model that loads) may outlast it."""
+        working, renewing = asyncio.create_task(work), asyncio.create_task(self._renew(record))
+        try:
+            await asyncio.wait((working, renewing), return_when=asyncio.FIRST_COMPLETED)
+            if renewing.done():
+                renewing.result()  # raises LeaseLost
+            return await working
+        finally:
+            for task in (working, renewing):
+                task.cancel()
+            await asyncio.gather(working, renewing, return_exceptions=True)
+
+    async def _renew(self, record: RunRecord) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            with contextlib.suppress(StorageError):  # the next time may do; what is written is fenced anyway
+                await self._journal.renew(record.id, record.epoch)
 
     async def _fail(self, record: RunRecord, code: str, message: str) -> None:
         await self._journal.finish_run(record.id, record.epoch, "failed", error_code=code, error_message=message)

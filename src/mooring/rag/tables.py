@@ -31,11 +31,13 @@ documents = Table(
     Column("path", Text, nullable=False),
     Column("version_id", LargeBinary),
     Column("reason", Text),
+    Column("metadata", Text),
     Column("updated_at_us", BigInteger, nullable=False),
     UniqueConstraint("collection_id", "source", "path", name="documents_by_path"),
 )
 
-# `content_key` is the digest of the bytes and of everything that decides what becomes of them.
+# `content_key` is the digest of the bytes and of everything that decides what becomes of them. Two JSON arrays say
+# where each page begins in the text, and what of the file has no text.
 document_versions = Table(
     "document_versions",
     metadata,
@@ -46,6 +48,8 @@ document_versions = Table(
     Column("loader", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("text", Text, nullable=False),
+    Column("page_starts", Text),
+    Column("notes", Text),
     Column("created_at_us", BigInteger, nullable=False),
 )
 Index("document_versions_by_document", document_versions.c.document_id)
@@ -65,3 +69,15 @@ chunks = Table(
 )
 Index("chunks_by_version", chunks.c.version_id, chunks.c.number)
 Index("chunks_by_document", chunks.c.document_id)
+
+# `vector` holds float16 numbers, little end first, L2-normalised; the index of vectors is made from them.
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column("chunk_id", LargeBinary, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    Column("document_id", LargeBinary, nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+)
+Index("embeddings_by_document", embeddings.c.document_id, embeddings.c.model)

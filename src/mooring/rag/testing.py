@@ -1,5 +1,7 @@
 """The conformance suites: subclass one, say which plug-in it is, and the tests are yours."""
 
+from collections.abc import Sequence
+
 from .contracts import BYTES_PER_TOKEN, Heading, Loaded, Loader, Split, Unreadable
 
 SAMPLES = (
@@ -48,6 +50,45 @@ class LoaderConformance:
     def test_bytes_that_are_no_text_are_refused_with_their_place(self) -> None:
         for raw, place in ((b"good \xff bad", "byte 5"), (b"nul \x00", "character 4")):
             assert place in refusal(self.loader, raw)
+
+
+class DocumentLoaderConformance:
+    """For formats that are no plain text. Set `loader`, `samples` with text, `broken` bytes that are to be refused."""
+
+    loader: Loader
+    samples: Sequence[bytes] = ()
+    broken: Sequence[bytes] = ()
+
+    def test_it_is_isolated_and_says_what_it_reads(self) -> None:
+        assert self.loader.is_isolated
+        assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in self.loader.suffixes)
+        assert self.loader.suffixes
+        assert self.loader.media_types
+
+    def test_all_positions_are_in_order_and_within_the_text(self) -> None:
+        for sample in self.samples:
+            loaded = self.loader.load(sample)
+            assert loaded.text.strip()
+            for spans in ([(one.start, one.end) for one in loaded.headings], loaded.atoms):
+                ends = [0]
+                for start, end in spans:
+                    assert ends[-1] <= start < end <= len(loaded.text)
+                    ends.append(end)
+            assert list(loaded.page_starts) == sorted(loaded.page_starts)
+
+    def test_the_text_is_what_a_database_takes(self) -> None:
+        for sample in self.samples:
+            text = self.loader.load(sample).text
+            assert "\0" not in text
+            text.encode()
+
+    def test_the_same_bytes_give_the_same_text(self) -> None:
+        for sample in self.samples:
+            assert self.loader.load(sample) == self.loader.load(sample)
+
+    def test_broken_bytes_are_refused_with_a_reason(self) -> None:
+        for raw in self.broken:
+            assert refusal(self.loader, raw)
 
 
 class SplitterConformance:

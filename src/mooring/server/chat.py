@@ -1,14 +1,21 @@
-"""The gateway's wires: the bytes go to it as they came, and its answer goes out as it is."""
+"""The gateway's wires: the bytes go to it as they came, and its answer goes out as it is.
+
+Models named `rag/…` are collections of documents: they are answered beside the gateway, which is asked on the way.
+"""
 
 from mooring.gateway.inbound import Inbound
 from mooring.wiring import Server
 
+from . import answering
 from .exchange import Exchange, Reply, json_reply
 from .server import Route, caller_of
 
 
 def routes(rooms: Server) -> list[Route]:
     async def chat(exchange: Exchange) -> Reply:
+        collection = answering.collection_of(await exchange.body())
+        if collection is not None:
+            return await answering.answer(rooms, exchange, collection)
         outbound = await rooms.gateway.chat(
             Inbound(
                 caller=caller_of(exchange),
@@ -23,7 +30,10 @@ def routes(rooms: Server) -> list[Route]:
         return Reply(outbound.status, outbound.body, outbound.content_type, outbound.headers)
 
     async def models(exchange: Exchange) -> Reply:
-        found = await rooms.gateway.models(caller_of(exchange))
+        caller = caller_of(exchange)
+        found: list[object] = [*await rooms.gateway.models(caller)]
+        collections = await rooms.rag.collections(caller.project_id)
+        found += [{"id": f"rag/{one.name}", "object": "model", "created": 0, "owned_by": "rag"} for one in collections]
         return json_reply({"object": "list", "data": found})
 
     return [

@@ -2,8 +2,9 @@
 
 from mooring.wiring import Server
 
-from . import calls, chat, collections, health, runs
+from . import calls, chat, collections, embeddings, health, runs
 from .server import Application
+from .ui import pages
 
 
 def create_application(rooms: Server) -> Application:
@@ -14,9 +15,11 @@ def create_application(rooms: Server) -> Application:
     """
     routes = [
         *chat.routes(rooms),
+        *embeddings.routes(rooms),
         *runs.routes(rooms),
         *calls.routes(rooms),
         *collections.routes(rooms),
         *health.routes(rooms),
+        *pages.routes(rooms),
     ]
     return Application(rooms, routes)

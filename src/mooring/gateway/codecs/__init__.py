@@ -1,6 +1,7 @@
 """Wire formats: pure functions between bytes and the canonical types of `core`.
 
-`openai_chat/` is the first. A codec never does I/O and never knows which vendor is behind the wire.
+`openai_chat/` is the first; `openai_embeddings.py` shares its errors and framing. A codec never does I/O and never
+knows which vendor is behind the wire.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ from mooring.core.registry import Registry
 
 Fields = dict[str, Any]
 """A body's top-level fields in the sender's order; a value is `msgspec.Raw` where nothing had to touch it."""
+
+Kind = Literal["chat", "embedding"]
+"""What a body asks for; the journal calls it by the same word."""
 
 FailureKind = Literal[
     "rate_limited",
@@ -70,6 +74,7 @@ class Codec(Protocol):
 
     name: ClassVar[str]
     path: ClassVar[str]
+    kind: ClassVar[Kind]
     keep_alive: ClassVar[bytes]
     cannot_carry: ClassVar[frozenset[str]]
 
@@ -88,6 +93,14 @@ class Codec(Protocol):
         ...
 
     def decode_response(self, body: bytes) -> ChatResponse: ...
+    def check_answer(self, request: ChatRequest, response: ChatResponse) -> None:
+        """Whether it is an answer to all that was asked.
+
+        Raises:
+            UpstreamMalformed: it is shorter or longer.
+        """
+        ...
+
     def encode_response(self, response: ChatResponse) -> bytes: ...
     def rewrite_response(self, body: bytes, response: ChatResponse) -> bytes:
         """The body with its choices replaced by the response's; fields beside them stay."""

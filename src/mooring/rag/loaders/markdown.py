@@ -108,4 +108,4 @@ def _is_title(block: list[_Line], index: int) -> bool:
     return bool(body) and body[0] not in "#>|-*+=" and block[index].indent <= 3 and len(body) <= LONGEST_HEADING
 
 
-loader = Loader(suffixes=(".md", ".markdown", ".mdown"), load=load)
+loader = Loader(suffixes=(".md", ".markdown", ".mdown"), load=load, media_types=("text/markdown", "text/x-markdown"))

@@ -8,4 +8,4 @@ def load(raw: bytes) -> Loaded:
     return Loaded(decode(raw))
 
 
-loader = Loader(suffixes=(".txt", ".text"), load=load)
+loader = Loader(suffixes=(".txt", ".text"), load=load, media_types=("text/plain",))

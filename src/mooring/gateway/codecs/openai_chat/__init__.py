@@ -8,7 +8,7 @@ from typing import ClassVar
 from mooring.core.errors import MooringError
 from mooring.core.messages import ChatRequest, ChatResponse
 
-from .. import Failure, Fields, ReadsHeaders, WireRequest
+from .. import Failure, Fields, Kind, ReadsHeaders, WireRequest
 from . import errors, events, request, response
 
 __all__ = ["Codec"]
@@ -19,6 +19,7 @@ class Codec:
 
     name: ClassVar[str] = "openai_chat"
     path: ClassVar[str] = "/chat/completions"
+    kind: ClassVar[Kind] = "chat"
     keep_alive: ClassVar[bytes] = b": keep-alive\n\n"
     cannot_carry: ClassVar[frozenset[str]] = frozenset(
         {"thinking signatures", "cache marks", "tool results with is_error"}
@@ -41,6 +42,9 @@ class Codec:
 
     def decode_response(self, body: bytes) -> ChatResponse:
         return response.decode_response(body)
+
+    def check_answer(self, request_: ChatRequest, response_: ChatResponse) -> None:
+        """Any number of choices is an answer; that there is one was seen when it was decoded."""
 
     def encode_response(self, response_: ChatResponse) -> bytes:
         return response.encode_response(response_)

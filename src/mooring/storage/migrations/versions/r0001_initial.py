@@ -192,6 +192,8 @@ def upgrade() -> None:
         _text("loader", required=True),
         _int("size_bytes", required=True),
         _text("text", required=True),
+        _text("page_starts"),
+        _text("notes"),
         _int("created_at_us", required=True),
     )
     op.create_index("document_versions_by_document", "document_versions", ["document_id"])
@@ -204,6 +206,7 @@ def upgrade() -> None:
         _text("path", required=True),
         _bytes("version_id"),
         _text("reason"),
+        _text("metadata"),
         _int("updated_at_us", required=True),
         sa.UniqueConstraint("collection_id", "source", "path", name="documents_by_path"),
     )
@@ -216,6 +219,15 @@ def upgrade() -> None:
         _int("codec", required=True),
         _bytes("data"),
     )
+    op.create_table(
+        "embeddings",
+        _bytes("chunk_id", is_key=True),
+        _text("model", is_key=True),
+        _text("project_id", required=True),
+        _bytes("document_id", required=True),
+        _bytes("vector", required=True),
+    )
+    op.create_index("embeddings_by_document", "embeddings", ["document_id", "model"])
     op.create_table(
         "outbox",
         _bytes("id", is_key=True),

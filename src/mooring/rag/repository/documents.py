@@ -1,70 +1,24 @@
-"""All SQL of the documents' ledger. Every change of a collection raises its revision in the same transaction."""
+"""Collections, documents, their versions and chunks. Every change raises the collection's revision."""
 
+import json
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-
-import msgspec
+from typing import Any
 
 from mooring.core.clock import Clock, SystemClock
 from mooring.core.ids import NewId, new_id
 from mooring.storage import Database, Tx
 
-from .contracts import Piece
-
-
-class Collection(msgspec.Struct, frozen=True):
-    """A named set of documents of one project."""
-
-    id: bytes
-    name: str
-    revision: int
-
-
-class DocumentRecord(msgspec.Struct, frozen=True):
-    """A path of a source; `reason` is None where its text is in the ledger, else why it is not."""
-
-    id: bytes
-    source: str
-    path: str
-    reason: str | None
-    content_key: bytes | None
-    size_bytes: int
-    chunk_count: int
-
-
-class NewVersion(msgspec.Struct, frozen=True):
-    """A file's text and pieces, ready to be stored."""
-
-    content_key: bytes
-    loader: str
-    size_bytes: int
-    text: str
-    pieces: tuple[Piece, ...]
-
-
-class ChunkRecord(msgspec.Struct, frozen=True):
-    """A chunk of a current version: `text` is its span of the document's stored text."""
-
-    id: bytes
-    document_id: bytes
-    path: str
-    section: str
-    start: int
-    end: int
-    text: str
-
-
-class Span(msgspec.Struct, frozen=True):
-    """A stretch of a document's text."""
-
-    document_id: bytes
-    start: int
-    end: int
+from .embeddings import EmbeddingRepository, drop_embeddings, keep_embeddings, kept_embeddings
+from .records import ChunkRecord, Collection, DocumentRecord, NewVersion, Span, Stand
+from .revision import raise_revision
 
 
 class DocumentRepository:
     """The ledger of one database."""
 
     def __init__(self, database: Database, *, clock: Clock | None = None, new_id: NewId = new_id) -> None:
+        self.embeddings = EmbeddingRepository(database)
         self._database = database
         self._clock = clock or SystemClock()
         self._new_id = new_id
@@ -96,37 +50,58 @@ class DocumentRepository:
         )
         return [Collection(bytes(row[0]), row[1], row[2]) for row in rows]
 
-    async def list_documents(self, project_id: str, collection_id: bytes) -> list[DocumentRecord]:
-        """Every path that was met, readable or not, by source and path."""
+    async def list_documents(
+        self, project_id: str, collection_id: bytes, *, model: str | None = None
+    ) -> list[DocumentRecord]:
+        """Every path that was met, readable or not, by source and path; `model` is whose vectors are counted."""
         rows = await self._database.read_async(
             lambda tx: tx.all(
                 "SELECT d.id, d.source, d.path, d.reason, v.content_key, COALESCE(v.size_bytes, 0),"
-                " (SELECT COUNT(*) FROM chunks c WHERE c.version_id = d.version_id)"
+                " (SELECT COUNT(*) FROM chunks c WHERE c.version_id = d.version_id),"
+                " (SELECT COUNT(*) FROM embeddings e WHERE e.document_id = d.id AND e.model = ?),"
+                " v.loader, v.notes, v.page_starts, d.metadata, d.updated_at_us"
                 " FROM documents d LEFT JOIN document_versions v ON v.id = d.version_id"
                 " WHERE d.project_id = ? AND d.collection_id = ? ORDER BY d.source, d.path",
-                (project_id, collection_id),
+                (model or "", project_id, collection_id),
             )
         )
-        return [DocumentRecord(bytes(row[0]), row[1], row[2], row[3], _bytes(row[4]), row[5], row[6]) for row in rows]
+        return [_document(row) for row in rows]
 
     async def put_version(
-        self, project_id: str, collection_id: bytes, source: str, path: str, version: NewVersion
+        self,
+        project_id: str,
+        collection_id: bytes,
+        source: str,
+        path: str,
+        version: NewVersion,
+        *,
+        metadata: Mapping[str, object] | None = None,
     ) -> bool:
-        """Make this the document's text and chunks. False where it already was: then nothing is written."""
+        """Make this the document's text and chunks. False where it already was: then nothing is written.
+
+        A vector is kept where the new version has the same words in the same section.
+        """
         now = self._clock.now_us()
         document_id, version_id = self._new_id(), self._new_id()
         chunk_ids = [self._new_id() for _ in version.pieces]
 
         def operation(tx: Tx) -> bool:
-            _raise_revision(tx, project_id, collection_id)
+            raise_revision(tx, project_id, collection_id)
             known = _ensure_document(tx, project_id, (document_id, collection_id, source, path, now))
+            if metadata is not None:
+                tx.execute(
+                    "UPDATE documents SET metadata = ? WHERE project_id = ? AND id = ?",
+                    (json.dumps(metadata, ensure_ascii=False), project_id, known),
+                )
             if _content_key(tx, project_id, known) == version.content_key:
                 return False
+            kept = kept_embeddings(tx, project_id, known)
             _drop_versions(tx, project_id, known)
             tx.execute(
                 "INSERT INTO document_versions"
-                " (id, project_id, document_id, content_key, loader, size_bytes, text, created_at_us)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                " (id, project_id, document_id, content_key, loader, size_bytes, text, created_at_us,"
+                " page_starts, notes)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     version_id,
                     project_id,
@@ -136,6 +111,8 @@ class DocumentRepository:
                     version.size_bytes,
                     version.text,
                     now,
+                    json.dumps(version.page_starts) if version.page_starts else None,
+                    json.dumps(version.notes, ensure_ascii=False) if version.notes else None,
                 ),
             )
             for number, (chunk_id, piece) in enumerate(zip(chunk_ids, version.pieces, strict=True)):
@@ -144,6 +121,7 @@ class DocumentRepository:
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     (chunk_id, project_id, known, version_id, number, piece.section, piece.start, piece.end),
                 )
+            keep_embeddings(tx, project_id, known, kept, list(zip(chunk_ids, version.inputs, strict=True)))
             tx.execute(
                 "UPDATE documents SET version_id = ?, reason = NULL, updated_at_us = ? WHERE project_id = ? AND id = ?",
                 (version_id, now, project_id, known),
@@ -160,7 +138,7 @@ class DocumentRepository:
         fresh = [(self._new_id(), path, reason) for path, reason in unreadable.items()]
 
         def operation(tx: Tx) -> None:
-            _raise_revision(tx, project_id, collection_id)
+            raise_revision(tx, project_id, collection_id)
             for document_id, path, reason in fresh:
                 known = _ensure_document(tx, project_id, (document_id, collection_id, source, path, now))
                 _drop_versions(tx, project_id, known)
@@ -177,7 +155,7 @@ class DocumentRepository:
         doomed = list(document_ids)
 
         def operation(tx: Tx) -> None:
-            _raise_revision(tx, project_id, collection_id)
+            raise_revision(tx, project_id, collection_id)
             for document_id in doomed:
                 _drop_versions(tx, project_id, document_id)
                 tx.execute(
@@ -187,42 +165,56 @@ class DocumentRepository:
 
         await self._database.write_async(operation)
 
-    async def current_versions(self, project_id: str, collection_id: bytes) -> tuple[int, dict[bytes, bytes]]:
-        """The collection's revision, and the version of each document that has one, as of one moment."""
+    async def current_versions(
+        self, project_id: str, collection_id: bytes, *, model: str | None = None
+    ) -> tuple[int, dict[bytes, Stand]]:
+        """The collection's revision, and what there is to index of each document that has a text, at one moment."""
 
-        def query(tx: Tx) -> tuple[int, dict[bytes, bytes]]:
+        def query(tx: Tx) -> tuple[int, dict[bytes, Stand]]:
             revision = tx.one(
                 "SELECT revision FROM collections WHERE project_id = ? AND id = ?", (project_id, collection_id)
             )
             rows = tx.all(
-                "SELECT id, version_id FROM documents"
-                " WHERE project_id = ? AND collection_id = ? AND version_id IS NOT NULL",
-                (project_id, collection_id),
+                "SELECT d.id, d.version_id,"
+                " (SELECT COUNT(*) FROM embeddings e WHERE e.document_id = d.id AND e.model = ?) FROM documents d"
+                " WHERE d.project_id = ? AND d.collection_id = ? AND d.version_id IS NOT NULL",
+                (model or "", project_id, collection_id),
             )
-            return (revision[0] if revision else 0), {bytes(row[0]): bytes(row[1]) for row in rows}
+            return (revision[0] if revision else 0), {bytes(row[0]): Stand(bytes(row[1]), row[2]) for row in rows}
 
         return await self._database.read_async(query)
 
-    async def chunks_of(self, project_id: str, version_id: bytes) -> list[ChunkRecord]:
-        """All chunks of a version, in order; none where the version is gone."""
+    async def chunks_of(self, project_id: str, version_id: bytes, *, model: str | None = None) -> list[ChunkRecord]:
+        """All chunks of a version, in order, with their vectors of `model`; none where the version is gone."""
 
         def query(tx: Tx) -> list[ChunkRecord]:
             head = tx.one(
-                "SELECT v.text, d.path FROM document_versions v JOIN documents d ON d.id = v.document_id"
-                " WHERE v.project_id = ? AND v.id = ?",
+                "SELECT v.text, d.path, v.page_starts, v.document_id FROM document_versions v"
+                " JOIN documents d ON d.id = v.document_id WHERE v.project_id = ? AND v.id = ?",
                 (project_id, version_id),
             )
             if head is None:
                 return []
-            text, path = head
+            text, path, pages, document_id = head
             rows = tx.all(
-                "SELECT id, document_id, section, start_at, end_at FROM chunks"
-                " WHERE project_id = ? AND version_id = ? ORDER BY number",
-                (project_id, version_id),
+                "SELECT c.id, c.section, c.start_at, c.end_at, e.vector FROM chunks c"
+                " LEFT JOIN embeddings e ON e.chunk_id = c.id AND e.model = ?"
+                " WHERE c.project_id = ? AND c.version_id = ? ORDER BY c.number",
+                (model or "", project_id, version_id),
             )
             return [
-                ChunkRecord(bytes(row[0]), bytes(row[1]), path, row[2], row[3], row[4], text[row[3] : row[4]])
-                for row in rows
+                ChunkRecord(
+                    id=bytes(chunk_id),
+                    document_id=bytes(document_id),
+                    path=path,
+                    section=section,
+                    start=start,
+                    end=end,
+                    text=text[start:end],
+                    page=page_at(pages, start),
+                    vector=_bytes(vector),
+                )
+                for chunk_id, section, start, end, vector in rows
             ]
 
         return await self._database.read_async(query)
@@ -237,14 +229,16 @@ class DocumentRepository:
             for chunk_id in chunk_ids:
                 row = tx.one(
                     "SELECT c.document_id, d.path, c.section, c.start_at, c.end_at,"
-                    " substr(v.text, CAST(c.start_at + 1 AS INTEGER), CAST(c.end_at - c.start_at AS INTEGER))"
+                    " substr(v.text, CAST(c.start_at + 1 AS INTEGER), CAST(c.end_at - c.start_at AS INTEGER)),"
+                    " v.page_starts"
                     " FROM chunks c JOIN documents d ON d.version_id = c.version_id"
                     " JOIN document_versions v ON v.id = c.version_id"
                     " WHERE c.project_id = ? AND d.collection_id = ? AND c.id = ?",
                     (project_id, collection_id, chunk_id),
                 )
                 if row is not None:
-                    found[chunk_id] = ChunkRecord(chunk_id, bytes(row[0]), *row[1:])
+                    page = page_at(row[6], row[3])
+                    found[chunk_id] = ChunkRecord(chunk_id, bytes(row[0]), row[1], row[2], row[3], row[4], row[5], page)
             return found
 
         return await self._database.read_async(query)
@@ -265,17 +259,60 @@ class DocumentRepository:
 
         return await self._database.read_async(query)
 
+    async def pages(self, project_id: str, spans: Sequence[Span]) -> list[int | None]:
+        """On which page each span begins, counted from 1; None for documents without pages."""
+
+        def query(tx: Tx) -> list[int | None]:
+            known: dict[bytes, str | None] = {}
+            for document_id in {span.document_id for span in spans}:
+                row = tx.one(
+                    "SELECT v.page_starts FROM documents d JOIN document_versions v ON v.id = d.version_id"
+                    " WHERE d.project_id = ? AND d.id = ?",
+                    (project_id, document_id),
+                )
+                known[document_id] = row[0] if row else None
+            return [page_at(known[span.document_id], span.start) for span in spans]
+
+        return await self._database.read_async(query)
+
+    async def read_text(self, project_id: str, document_id: bytes) -> tuple[bytes, str] | None:
+        """The document's current version and its text; None where it has none."""
+        row = await self._database.read_async(
+            lambda tx: tx.one(
+                "SELECT v.id, v.text FROM documents d JOIN document_versions v ON v.id = d.version_id"
+                " WHERE d.project_id = ? AND d.id = ?",
+                (project_id, document_id),
+            )
+        )
+        return (bytes(row[0]), row[1]) if row else None
+
+
+def page_at(page_starts: str | None, position: int) -> int | None:
+    """The page that holds a position, counted from 1."""
+    return bisect_right(json.loads(page_starts), position) if page_starts else None
+
+
+def _document(row: tuple[Any, ...]) -> DocumentRecord:
+    return DocumentRecord(
+        id=bytes(row[0]),
+        source=row[1],
+        path=row[2],
+        reason=row[3],
+        content_key=_bytes(row[4]),
+        size_bytes=row[5],
+        chunk_count=row[6],
+        embedded_count=row[7],
+        loader=row[8],
+        notes=tuple(json.loads(row[9])) if row[9] else (),
+        page_count=len(json.loads(row[10])) if row[10] else 0,
+        metadata=json.loads(row[11]) if row[11] else {},
+        updated_at_us=row[12],
+    )
+
 
 def _collection(tx: Tx, project_id: str, name: str) -> Collection | None:
     row = tx.one("SELECT id, name, revision FROM collections WHERE project_id = ? AND name = ?", (project_id, name))
     return Collection(bytes(row[0]), row[1], row[2]) if row else None
-
-
-def _raise_revision(tx: Tx, project_id: str, collection_id: bytes) -> None:
-    """First in every change: on PostgreSQL the row's lock puts the changes of one collection in a line."""
-    tx.execute(
-        "UPDATE collections SET revision = revision + 1 WHERE project_id = ? AND id = ?", (project_id, collection_id)
-    )
 
 
 def _ensure_document(tx: Tx, project_id: str, row: tuple[bytes, bytes, str, str, int]) -> bytes:
@@ -303,6 +340,7 @@ def _content_key(tx: Tx, project_id: str, document_id: bytes) -> bytes | None:
 
 
 def _drop_versions(tx: Tx, project_id: str, document_id: bytes) -> None:
+    drop_embeddings(tx, project_id, document_id)
     tx.execute("DELETE FROM chunks WHERE project_id = ? AND document_id = ?", (project_id, document_id))
     tx.execute("DELETE FROM document_versions WHERE project_id = ? AND document_id = ?", (project_id, document_id))
 

@@ -1,0 +1,76 @@
+"""A call: what was asked, what was answered, each send that it took; and the decision about one in doubt."""
+
+from typing import Any, Literal, cast
+
+import msgspec
+
+from mooring.core import ids
+from mooring.core.errors import InvalidRequest
+from mooring.gateway.keys import Caller
+from mooring.tracing import Traces
+from mooring.tracing.tracing import Trace
+from mooring.wiring import Server
+
+from ..calls import show_attempt, show_call
+from ..exchange import Exchange
+from .session import form
+from .waterfall import waterfall
+
+LONGEST = 20_000  # characters of a body that a page shows; the API has the whole
+DECISIONS = ("completed", "failed", "retry")
+
+
+async def view(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, Any]:
+    project, call_id = caller.project_id, ids.read("call", exchange.params["call_id"])
+    journal = rooms.journal
+    trace = await Traces(journal).trace(project, call_id=call_id)
+    call = await journal.get_call(project, call_id)
+    request, _ = await journal.get_request(project, call_id)
+    answer = await journal.get_body(project, call_id) if call.finished_at_us is not None else b""
+    attempts = await journal.attempts(project, call_id)
+    return {
+        "call": msgspec.to_builtins(show_call(call)),
+        "attempts": [msgspec.to_builtins(show_attempt(attempt)) for attempt in attempts],
+        "waterfall": waterfall(trace, rooms.clock.now_us()),
+        "siblings": _siblings(trace),
+        "request": _shown(request),
+        "answer": _shown(answer),
+        "is_uncertain": call.state == "uncertain",
+        "is_tool": call.kind == "tool",
+    }
+
+
+async def resolve(rooms: Server, exchange: Exchange, caller: Caller) -> str:
+    """Somebody found out what became of an uncertain call."""
+    fields = await form(exchange)
+    decision = fields.get("decision", "")
+    if decision not in DECISIONS:
+        raise InvalidRequest(f"'{decision[:20]}' is no decision.", hint=f"One of {', '.join(DECISIONS)}.")
+    result = fields.get("result", "").strip()
+    if result:
+        try:
+            msgspec.json.decode(result)
+        except msgspec.DecodeError as error:
+            raise InvalidRequest(f"The result is not JSON: {error}.", hint='Text needs quotes: "done".') from error
+    shown = exchange.params["call_id"]
+    await rooms.journal.resolve_uncertain(
+        caller.project_id,
+        ids.read("call", shown),
+        decision=cast(Literal["completed", "failed", "retry"], decision),
+        result=result.encode() or None,
+        by=f"ui {ids.show('key', caller.api_key_id)}" if caller.api_key_id else "ui",
+    )
+    return f"/ui/calls/{shown}"
+
+
+def _siblings(trace: Trace) -> int:
+    return max(len(trace.calls) - 1, 0)
+
+
+def _shown(data: bytes) -> dict[str, Any]:
+    """A body as indented JSON where it is JSON, else as text; cut where it is long."""
+    try:
+        text = msgspec.json.format(data, indent=2).decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = data.decode("utf-8", "replace")
+    return {"text": text[:LONGEST], "size_bytes": len(data), "is_cut": len(text) > LONGEST}

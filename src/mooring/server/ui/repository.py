@@ -1,0 +1,163 @@
+"""The pages' own questions to the database: sums of a time, and runs by what they are."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mooring.core.clock import Clock
+from mooring.storage.transaction import Tx
+
+
+class SpendRow(NamedTuple):
+    """What went to one target in a time."""
+
+    target: str
+    attempts: int
+    failed: int
+    settled_nanos: int
+    held_nanos: int
+    input_tokens: int
+    output_tokens: int
+    bytes_up: int
+    bytes_down: int
+
+
+class RunRow(NamedTuple):
+    """A run without its input and output."""
+
+    id: bytes
+    handler: str
+    name: str
+    state: str
+    epoch: int
+    user: str | None
+    session: str | None
+    error_code: str | None
+    error_message: str | None
+    park_reason: str | None
+    created_at_us: int
+    started_at_us: int | None
+    finished_at_us: int | None
+    settled_nanos: int
+    held_nanos: int
+
+
+def first_id(at_us: int) -> bytes:
+    """Ids are ordered by time: none made at or after this moment is smaller."""
+    return (max(at_us, 0) // 1000 << 80).to_bytes(16)
+
+
+def since(clock: Clock, seconds: int) -> bytes:
+    """The first id of the last so many seconds."""
+    return first_id(clock.now_us() - seconds * 1_000_000)
+
+
+def spend(tx: Tx, project_id: str, first: bytes) -> list[SpendRow]:
+    """By target, dearest first; by the primary key, so that its cost follows the time and not the table."""
+    rows = tx.all(
+        "SELECT target, COUNT(*), SUM(CASE WHEN outcome = 'failed' THEN 1 ELSE 0 END), SUM(settled_nanos),"
+        " SUM(held_nanos), SUM(COALESCE(input_tokens, 0)), SUM(COALESCE(output_tokens, 0)),"
+        " SUM(COALESCE(bytes_up, 0)), SUM(COALESCE(bytes_down, 0))"
+        " FROM attempts WHERE project_id = ? AND id >= ? GROUP BY target ORDER BY 4 DESC, 2 DESC, 1",
+        (project_id, first),
+    )
+    return [SpendRow(row[0], *(int(value) for value in row[1:])) for row in rows]
+
+
+def runs(
+    tx: Tx,
+    project_id: str,
+    *,
+    state: str | None = None,
+    agent: str | None = None,
+    user: str | None = None,
+    before: bytes = b"\xff" * 16,
+    limit: int = 50,
+) -> list[RunRow]:
+    """Newest first, of those that match."""
+    rows = tx.all(
+        "SELECT id, handler, name, state, epoch, user_name, session_name, error_code, error_message, park_reason,"
+        " created_at_us, started_at_us, finished_at_us, settled_nanos, held_nanos FROM runs"
+        " WHERE project_id = ? AND id < ? AND (CAST(? AS TEXT) IS NULL OR state = ?)"
+        " AND (CAST(? AS TEXT) IS NULL OR name = ?) AND (CAST(? AS TEXT) IS NULL OR user_name = ?)"
+        " ORDER BY id DESC LIMIT ?",
+        (project_id, before, state, state, agent, agent, user, user, limit),
+    )
+    return [RunRow(bytes(row[0]), *row[1:]) for row in rows]
+
+
+def run_facts(tx: Tx, project_id: str, run_id: bytes) -> tuple[str | None, int | None]:
+    """Why a run is set aside, and until when."""
+    row = tx.one("SELECT park_reason, due_at_us FROM runs WHERE project_id = ? AND id = ?", (project_id, run_id))
+    return (row[0], row[1]) if row else (None, None)
+
+
+def names(tx: Tx, project_id: str) -> tuple[Sequence[str], Sequence[str]]:
+    """The agents and users of the last 500 runs."""
+    rows = tx.all(
+        "SELECT name, user_name FROM runs WHERE project_id = ? ORDER BY id DESC LIMIT 500",
+        (project_id,),
+    )
+    return sorted({row[0] for row in rows}), sorted({row[1] for row in rows if row[1]})
+
+
+def unreadable(tx: Tx, project_id: str, limit: int) -> list[tuple[str, bytes, str, str, int]]:
+    """Documents without text: collection, id, path, reason, since when."""
+    rows = tx.all(
+        "SELECT c.name, d.id, d.path, d.reason, d.updated_at_us FROM documents d"
+        " JOIN collections c ON c.id = d.collection_id"
+        " WHERE d.project_id = ? AND d.reason IS NOT NULL ORDER BY d.updated_at_us DESC LIMIT ?",
+        (project_id, limit),
+    )
+    return [(row[0], bytes(row[1]), row[2], row[3], row[4]) for row in rows]
+
+
+class DocumentRow(NamedTuple):
+    """A document with its current version, if it has one."""
+
+    id: bytes
+    collection: str
+    source: str
+    path: str
+    reason: str | None
+    updated_at_us: int
+    version_id: bytes | None
+    loader: str | None
+    size_bytes: int
+    text: str
+
+
+def document(tx: Tx, project_id: str, document_id: bytes) -> DocumentRow | None:
+    """One document with its whole text."""
+    row = tx.one(
+        "SELECT d.id, c.name, d.source, d.path, d.reason, d.updated_at_us, d.version_id, v.loader,"
+        " COALESCE(v.size_bytes, 0), COALESCE(v.text, '') FROM documents d"
+        " JOIN collections c ON c.id = d.collection_id LEFT JOIN document_versions v ON v.id = d.version_id"
+        " WHERE d.project_id = ? AND d.id = ?",
+        (project_id, document_id),
+    )
+    if row is None:
+        return None
+    version = bytes(row[6]) if row[6] is not None else None
+    return DocumentRow(bytes(row[0]), row[1], row[2], row[3], row[4], row[5], version, row[7], row[8], row[9])
+
+
+def chunks(tx: Tx, project_id: str, version_id: bytes) -> list[tuple[bytes, str, int, int]]:
+    """A version's chunks in order: id, section, start, end."""
+    rows = tx.all(
+        "SELECT id, section, start_at, end_at FROM chunks WHERE project_id = ? AND version_id = ? ORDER BY number",
+        (project_id, version_id),
+    )
+    return [(bytes(row[0]), row[1], row[2], row[3]) for row in rows]
+
+
+def spans(tx: Tx, project_id: str, places: Sequence[tuple[bytes, int, int]]) -> list[str | None]:
+    """What the current texts hold there; None where a document has no text now."""
+    found: list[str | None] = []
+    for document_id, start, end in places:
+        row = tx.one(
+            "SELECT substr(v.text, CAST(? AS INTEGER), CAST(? AS INTEGER)) FROM documents d"
+            " JOIN document_versions v ON v.id = d.version_id WHERE d.project_id = ? AND d.id = ?",
+            (start + 1, end - start, project_id, document_id),
+        )
+        found.append(row[0] if row else None)
+    return found

@@ -1,0 +1,147 @@
+"""Vectors are bought once, stored in the ledger, and gone with their passages; without them words still find."""
+
+import asyncio
+
+import numpy as np
+import pytest
+from tests.rag.conftest import PROJECT, Shelf
+from tests.rag.hashing import HashingEmbedder
+
+from mooring.core.errors import InvalidRequest, UpstreamTimeout
+from mooring.rag.repository import EmbeddingRepository
+
+
+@pytest.fixture
+def model(shelf: Shelf) -> HashingEmbedder:
+    made = HashingEmbedder()
+    shelf.rag.close()
+    shelf.open(embed=made, reranker="none")
+    return made
+
+
+def rows(shelf: Shelf) -> list[tuple[bytes, str, bytes]]:
+    return shelf.database.read(lambda tx: tx.all("SELECT chunk_id, model, vector FROM embeddings ORDER BY chunk_id"))
+
+
+def test_each_passage_gets_one_float16_vector(shelf: Shelf, model: HashingEmbedder) -> None:
+    shelf.write("a.md", "pears and plums")
+    assert shelf.ingest().embedded == 1
+    ((_, name, packed),) = rows(shelf)
+    assert name == "local/minilm"
+    assert abs(np.linalg.norm(np.frombuffer(packed, "<f2").astype(np.float32)) - 1) < 1e-2
+
+
+def test_a_second_run_embeds_nothing(shelf: Shelf, model: HashingEmbedder) -> None:
+    for number in range(70):
+        shelf.write(f"{number}.md", f"pears {number}")
+    assert shelf.ingest().embedded == 70
+    before = len(model.texts)
+    assert shelf.ingest().embedded == 0
+    assert len(model.texts) == before == 70
+
+
+def test_a_changed_file_embeds_only_what_is_new(shelf: Shelf, model: HashingEmbedder) -> None:
+    shelf.write("a.md", "# One\n\npears\n\n# Two\n\nplums\n")
+    shelf.ingest()
+    model.texts.clear()
+    shelf.write("a.md", "# One\n\npears\n\n# Two\n\ncherries\n")
+    assert shelf.ingest().embedded == 1
+    assert model.texts == ["# Two\n\ncherries"] or model.texts == ["Two\n# Two\n\ncherries"]
+    assert len(rows(shelf)) == 2
+
+
+def test_a_deleted_file_leaves_no_vector(shelf: Shelf, model: HashingEmbedder) -> None:
+    file = shelf.write("a.md", "pears")
+    shelf.write("b.md", "plums")
+    shelf.ingest()
+    file.unlink()
+    shelf.ingest()
+    assert len(rows(shelf)) == 1
+    assert shelf.paths("pears") == ["b.md"]  # by its vector: the nearest of what is left
+
+
+def test_vectors_find_what_words_do_not(shelf: Shelf, model: HashingEmbedder) -> None:
+    shelf.write("a.md", "the automobile stands here")
+    shelf.write("b.md", "pears and plums")
+    shelf.ingest()
+    hits = shelf.search("car")
+    assert hits[0].path == "a.md"
+    assert "keyword" not in hits[0].scores
+    assert hits[0].scores["dense"] > hits[1].scores["dense"]
+
+
+def test_a_lost_index_is_rebuilt_without_the_model(shelf: Shelf, model: HashingEmbedder) -> None:
+    shelf.write("a.md", "the automobile")
+    shelf.ingest()
+    shelf.rag.close()
+    for file in shelf.index_path.parent.glob("index.db*"):
+        file.unlink()
+    model.texts.clear()
+    assert shelf.paths("car") == ["a.md"]
+    assert model.texts == ["car"]
+
+
+def test_a_model_that_fails_stops_no_text_and_the_next_run_goes_on(shelf: Shelf, model: HashingEmbedder) -> None:
+    shelf.write("a.md", "pears")
+    model.fails_with.append(UpstreamTimeout("It took too long."))
+    report = shelf.ingest()
+    assert (report.added, report.embedded, report.unembedded_reason) == (1, 0, "It took too long.")
+    assert shelf.paths("pears") == ["a.md"]
+    assert shelf.ingest().embedded == 1
+
+
+def test_one_passage_that_a_model_refuses_stops_no_other(shelf: Shelf) -> None:
+    shelf.rag.close()
+    shelf.open(embed=HashingEmbedder(refuses="poison", error=InvalidRequest))
+    shelf.write("a.md", "pears")
+    shelf.write("b.md", "poison")
+    shelf.write("c.md", "plums")
+    report = shelf.ingest()
+    assert (report.embedded, report.unembedded_reason) == (2, "It refuses a text.")
+
+
+def test_a_model_that_fails_while_searching_leaves_words_and_says_so(shelf: Shelf, model: HashingEmbedder) -> None:
+    shelf.write("a.md", "pears")
+    shelf.ingest()
+    model.fails_with.append(UpstreamTimeout("It took too long."))
+    found = asyncio.run(shelf.rag.retrieve(PROJECT, "shelf", "pears"))
+    assert [hit.path for hit in found.hits] == ["a.md"]
+    assert [(stage.name, stage.is_run, stage.reason) for stage in found.stages][:2] == [
+        ("keyword", True, None),
+        ("dense", False, "It took too long."),
+    ]
+
+
+def test_a_search_tells_what_ran_and_each_raw_score(shelf: Shelf) -> None:
+    shelf.rag.close()
+    shelf.open(embed=HashingEmbedder())
+    shelf.write("a.md", "Pears are ripe in autumn. Something else stands here.")
+    shelf.ingest()
+    found = asyncio.run(shelf.rag.retrieve(PROJECT, "shelf", "pears in autumn"))
+    assert [(stage.name, stage.is_run) for stage in found.stages] == [
+        ("keyword", True),
+        ("dense", True),
+        ("fusion", True),
+        ("rerank", True),
+    ]
+    assert set(found.hits[0].scores) == {"keyword", "dense", "fused", "sentence"}
+    (call,) = asyncio.run(shelf.journal.list_calls(PROJECT))
+    assert [stage["name"] for stage in call.attributes["stages"]] == ["keyword", "dense", "fusion", "rerank"]
+
+
+def test_another_model_gets_vectors_of_its_own(shelf: Shelf, model: HashingEmbedder) -> None:
+    shelf.write("a.md", "pears")
+    shelf.ingest()
+    shelf.rag.close()
+    shelf.open(embed=model, embedding_model="other/model")
+    assert [stage.is_run for stage in asyncio.run(shelf.rag.retrieve(PROJECT, "shelf", "pears")).stages][1] is False
+    assert shelf.ingest().embedded == 1
+    assert {name for _, name, _ in rows(shelf)} == {"local/minilm", "other/model"}
+
+
+def test_a_vector_of_a_passage_that_is_gone_is_not_stored(shelf: Shelf, model: HashingEmbedder) -> None:
+    shelf.write("a.md", "pears")
+    shelf.ingest()
+    collection = asyncio.run(shelf.rag.collections(PROJECT))[0]
+    asyncio.run(EmbeddingRepository(shelf.database).put(PROJECT, collection.id, "local/minilm", {b"x" * 16: b"00"}))
+    assert len(rows(shelf)) == 1
