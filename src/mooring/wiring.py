@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hmac
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import Literal
 
 import msgspec
 
+from mooring.client.discovery import running_endpoint
 from mooring.config import Config
 from mooring.core import ids
 from mooring.core.clock import Clock, SystemClock
-from mooring.core.errors import UpstreamError
+from mooring.core.errors import Unavailable, UpstreamError
 from mooring.core.ids import NewId
 from mooring.core.messages import ChatRequest, ChatResponse
 from mooring.core.seams import Complete, Embed
@@ -28,11 +29,13 @@ from mooring.gateway.keys import Caller, Keys
 from mooring.guardrails.guardrails import Guardrails
 from mooring.guardrails.redactor import Redactor
 from mooring.journal.journal import Journal
-from mooring.net import EgressPolicy, HttpClient
+from mooring.net import EgressPolicy, HttpClient, Request
 from mooring.rag import DocumentIndex, DocumentRepository, Origin, Rag
 from mooring.storage import Blobs, Database, Home, ProcessLock
 
 ProcessKind = Literal["serve", "worker", "cli"]
+EMBEDDINGS_PATH = "/v1/embeddings"
+EMBEDDINGS_LIMIT_BYTES = 16 * 1024 * 1024
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
@@ -100,7 +103,7 @@ class Server:
         Where the built-in model has no weights it raises `Refused` with the code `weights_missing`.
         """
 
-        return _embed(self.gateway, caller, origin)
+        return _embed(_through_gateway(self.gateway, caller, origin))
 
 
 @contextlib.asynccontextmanager
@@ -151,7 +154,11 @@ async def build(
             DocumentRepository(database, clock=clock, new_id=new_id),
             DocumentIndex(home.path / "index.db"),
             record_call=journal.record_call,
-            embed_for=lambda project_id, origin: _embed(gateway, Caller.service(project_id), origin),
+            embed_for=lambda project_id, origin: _embed(
+                _through_gateway(gateway, Caller.service(project_id), origin)
+                if kind == "serve"
+                else _through_serve(http, home, project_id, origin)
+            ),
             config=config.rag,
             new_id=new_id,
         )
@@ -179,20 +186,60 @@ async def build(
         )
 
 
-def _embed(gateway: Gateway, caller: Caller, origin: Origin) -> Embed:
+def _embed(send: Callable[[bytes], Awaitable[bytes]]) -> Embed:
+    """Texts in batches, each a call of its own, sent by `send`."""
+
     async def ask(texts: Sequence[str], /, *, model: str) -> Sequence[Sequence[float]]:
         found: list[Sequence[float]] = []
         for batch in embeddings.batches(texts):
-            body = embeddings.request_body(batch, model)
-            inbound = Inbound(caller=caller, body=body, headers=_headers(origin), path="/v1/embeddings")
-            outbound = await gateway.embed(inbound)
-            assert isinstance(outbound.body, bytes)  # embeddings are never streamed
-            if outbound.status != 200:
-                raise Refused(outbound.status, outbound.body)
-            found.extend(embeddings.vectors(outbound.body))
+            found.extend(embeddings.vectors(await send(embeddings.request_body(batch, model))))
         return found
 
     return ask
+
+
+def _through_gateway(gateway: Gateway, caller: Caller, origin: Origin) -> Callable[[bytes], Awaitable[bytes]]:
+    """In `serve` itself."""
+
+    async def send(body: bytes) -> bytes:
+        outbound = await gateway.embed(
+            Inbound(caller=caller, body=body, headers=_headers(origin), path=EMBEDDINGS_PATH)
+        )
+        assert isinstance(outbound.body, bytes)  # embeddings are never streamed
+        if outbound.status != 200:
+            raise Refused(outbound.status, outbound.body)
+        return outbound.body
+
+    return send
+
+
+def _through_serve(
+    http: HttpClient, home: Home, project_id: str, origin: Origin
+) -> Callable[[bytes], Awaitable[bytes]]:
+    """In a worker or a verb: `serve` owns the paid sockets.
+
+    Raises:
+        Unavailable: none runs; what is ingested without it is found by its words, and gets its vectors next time.
+    """
+
+    async def send(body: bytes) -> bytes:
+        endpoint = running_endpoint(home.path)
+        if endpoint is None:
+            raise Unavailable("No serve runs on this home to make vectors.", hint="Start `mooring up`, then add again.")
+        headers = {
+            **_headers(origin),
+            b"authorization": f"Bearer {endpoint.key}".encode(),
+            b"content-type": b"application/json",
+            b"x-mooring-project": project_id.encode(),
+        }
+        request = Request("POST", endpoint.url + EMBEDDINGS_PATH, list(headers.items()), body)
+        async with await http.send(request) as response:
+            answer = await response.read(EMBEDDINGS_LIMIT_BYTES)
+        if response.status != 200:
+            raise Refused(response.status, answer)
+        return answer
+
+    return send
 
 
 def _headers(origin: Origin) -> dict[bytes, bytes]:

@@ -118,9 +118,9 @@ def test_it_is_found_through_a_file_that_only_its_owner_reads(tmp_path: Path) ->
     asyncio.run(scenario())
 
 
-def test_the_built_in_models_start_at_first_use_and_again_after_they_died() -> None:
+def test_the_built_in_models_start_at_first_use_and_again_after_they_died(tmp_path: Path) -> None:
     async def scenario() -> None:
-        local = LocalModels()
+        local = LocalModels(tmp_path)
         async with HttpClient(egress=EgressPolicy(allow=("127.0.0.0/8",))) as http:
             try:
                 local.arm()

@@ -67,7 +67,7 @@ def add(collection: str, folder: Path) -> "IngestReport":
 
     with _progress() as show:
 
-        async def work(rooms: Server) -> IngestReport:
+        async def work(rooms: Server) -> "IngestReport":
             rooms.database.require_space()
             return await rooms.rag.ingest(PROJECT, collection, folder, progress=show)
 

@@ -145,15 +145,14 @@ def collection_routes(rooms: Server) -> list[Route]:
         )
         return json_reply(answer)
 
-    base = "/v1/collections/{collection}"
     return [
         Route("GET", "/v1/collections", "read", collections),
-        Route("POST", f"{base}/documents", "write", upload),
-        Route("GET", f"{base}/documents", "read", documents),
-        Route("GET", f"{base}/documents/{{document}}", "read", document),
-        Route("DELETE", f"{base}/documents/{{document}}", "write", remove),
-        Route("POST", f"{base}/search", "read", search),
-        Route("POST", f"{base}/answer", "call", answer),
+        Route("POST", "/v1/collections/{collection}/documents", "write", upload),
+        Route("GET", "/v1/collections/{collection}/documents", "read", documents),
+        Route("GET", "/v1/collections/{collection}/documents/{document}", "read", document),
+        Route("DELETE", "/v1/collections/{collection}/documents/{document}", "write", remove),
+        Route("POST", "/v1/collections/{collection}/search", "read", search),
+        Route("POST", "/v1/collections/{collection}/answer", "call", answer),
     ]
 
 

@@ -116,7 +116,10 @@ def opener(folder: Path, url: str | None) -> Open:
 
     @contextlib.asynccontextmanager
     async def open_one() -> AsyncIterator[Browser]:
-        config = Config(storage=StorageSection(url=url))
+        if url is not None:  # it holds a password, so the configuration takes it by reference alone
+            (folder / "url").write_text(url)
+        reference = f"file:{folder / 'url'}" if url is not None else None
+        config = Config(storage=StorageSection(url=reference))
         async with build(config, Home(folder / "home"), kind="serve") as rooms:
             yield Browser(rooms, create_application(rooms))
 
