@@ -27,6 +27,7 @@ ASK = json.dumps(
     }
 )
 ANSWER = "Refunds are paid in 5 days. [1]"
+NOWHERE = Path("/nonexistent")
 JSON = [(b"content-type", b"application/json")]
 MESSAGES: Any = [{"role": "system", "content": "Cite."}, {"role": "user", "content": ASK}]
 
@@ -34,8 +35,9 @@ MESSAGES: Any = [{"role": "system", "content": "Cite."}, {"role": "user", "conte
 @asynccontextmanager
 async def serving() -> AsyncIterator[str]:
     """The address of a running server."""
+    shelf = Shelf(NOWHERE, str(NOWHERE))  # no weights there: the reader goes by words alone
     listener = bind(0)
-    server = uvicorn.Server(uvicorn.Config(create_app(Shelf(Path("unused"))), log_level="warning", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(create_app(shelf), log_level="warning", lifespan="off"))
     with listener:
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
