@@ -50,7 +50,7 @@ class CrashReport:
         return bad == 0 and self.orphans <= self.uncertain
 
     def lines(self) -> list[str]:
-        median = statistics.median(self.resume_seconds) if self.resume_seconds else float("nan")
+        resumed = f"{statistics.median(self.resume_seconds):.2f} s" if self.resume_seconds else "not measured"
         return [
             f"kills                              {self.kills}",
             f"model calls repeated, finished     {self.repeated_finished}",
@@ -60,7 +60,7 @@ class CrashReport:
             f"orphans of the double / listed     {len(self.orphans)} / {len(self.orphans & self.uncertain)}",
             f"listed, never reached the double   {len(self.uncertain - self.orphans)}",
             f"retried after a person said so     {self.retried}",
-            f"median resume                      {median:.2f} s",
+            f"median resume                      {resumed}",
         ]
 
 
