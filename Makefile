@@ -23,7 +23,7 @@ contracts: ## Rooms import downwards only.
 	@scripts/venv requirements-dev.lock
 	@.venv/bin/lint-imports
 
-check: lint types contracts test
+check: lint types contracts coverage
 
 coverage: ## Branch coverage of all tests, the processes that they start included; the floor never falls.
 	@scripts/venv requirements-dev.lock
