@@ -361,20 +361,6 @@ def test_a_tool_asks_a_model_through_serve_under_a_key_of_its_own(world: Open) -
     asyncio.run(scenario())
 
 
-def test_text_is_relayed_as_it_comes(world: Open) -> None:
-    heard: list[str] = []
-    app = App("test")
-    app.agent("a", model="sim/writer")
-
-    async def scenario() -> None:
-        async with world() as w:
-            run = await w.run(app, "a", relay=lambda record, step, text: heard.append(text))
-            assert len(heard) > 1
-            assert msgspec.json.encode("".join(heard)) == run.output
-
-    asyncio.run(scenario())
-
-
 def test_an_agent_that_the_app_does_not_have_fails_its_run_with_a_suggestion(world: Open) -> None:
     async def scenario() -> None:
         async with world() as w:

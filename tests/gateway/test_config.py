@@ -59,13 +59,3 @@ def test_a_vendors_key_in_the_environment_is_enough_and_its_absence_is_named(mon
     assert "OPENAI_API_KEY" in str(caught.value)
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     assert str(router.plan("openai/gpt-5-mini").targets[0]) == "openai/gpt-5-mini"
-
-
-def test_a_provider_that_was_started_by_us_is_found_at_its_address() -> None:
-    router = Router(GatewayConfig())
-    with pytest.raises(NotFound):
-        router.plan("local/reader")
-    router.set_base_url("local", "http://127.0.0.1:9/v1")
-    assert router.plan("local/reader").targets[0].vendor.endpoint("reader", is_stream=False) == (
-        "http://127.0.0.1:9/v1/chat/completions"
-    )

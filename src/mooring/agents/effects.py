@@ -1,13 +1,12 @@
 """What the loop may do to the outside world, as one seam: `online.py` does it, `replay.py` answers from the journal."""
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
 from mooring.client.tool import Tool
 from mooring.core.errors import MooringError
-from mooring.journal.records import CallRecord, RunEvent, RunRecord
+from mooring.journal.records import CallRecord, RunEvent
 
 from .fold import ToolStep
 
@@ -29,9 +28,6 @@ class ToolOutcome(msgspec.Struct, frozen=True):
     is_error: bool = False
     error_code: str | None = None
     is_uncertain: bool = False
-
-
-Relay = Callable[[RunRecord, str, str], None]  # (run, step, text): provisional text of a model step, as it comes
 
 
 class Parked(MooringError):

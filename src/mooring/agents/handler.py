@@ -17,7 +17,7 @@ from mooring.journal.journal import Journal
 from mooring.journal.records import RunRecord
 
 from .agents import AgentLoop, Completed, Failed
-from .effects import Parked, Relay
+from .effects import Parked
 from .loading import load
 from .online import OnlineEffects
 from .serving import Serve
@@ -38,7 +38,6 @@ class AgentHandler:
         *,
         clock: Clock | None = None,
         new_id: NewId = new_id,
-        relay: Relay | None = None,
         lease_seconds: float = 10.0,
     ) -> None:
         self._journal = journal
@@ -46,7 +45,6 @@ class AgentHandler:
         self._app = app
         self._clock = clock or SystemClock()
         self._new_id = new_id
-        self._relay = relay
         self._lease_seconds = lease_seconds
         self._deps: dict[int, Any] = {}
 
@@ -90,7 +88,6 @@ class AgentHandler:
             clock=self._clock,
             new_id=self._new_id,
             deps=self._deps_of(agent.app),
-            relay=self._relay,
         )
         return await AgentLoop(agent, record, effects).drive()
 

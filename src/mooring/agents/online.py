@@ -8,7 +8,7 @@ import msgspec
 
 from mooring.client.chat import chat_body
 from mooring.client.encoding import canonical, result_text
-from mooring.client.events import Finished, TextDelta
+from mooring.client.events import Finished
 from mooring.client.results import Completion
 from mooring.client.tool import Done, NotDone, Tool
 from mooring.core import ids
@@ -38,7 +38,7 @@ from mooring.journal.records import (
 )
 
 from .calling import call_tool, outcome_of
-from .effects import ModelAnswer, ModelFailed, Parked, Relay, ToolOutcome
+from .effects import ModelAnswer, ModelFailed, Parked, ToolOutcome
 from .fold import ToolStep, fold
 from .serving import Serve, Waiting
 
@@ -55,7 +55,6 @@ class OnlineEffects:
         clock: Clock,
         new_id: NewId,
         deps: Any = None,
-        relay: Relay | None = None,
     ) -> None:
         self.record = record
         self.serve = serve
@@ -63,7 +62,6 @@ class OnlineEffects:
         self._journal = journal
         self._clock = clock
         self._new_id = new_id
-        self._relay = relay
         self._attempts: dict[bytes, bytes] = {}
         self.inner: dict[str, bytes] = {}
 
@@ -108,9 +106,7 @@ class OnlineEffects:
     async def _stream(self, step: str, body: bytes) -> Completion:
         client = await self.serve.client()
         async for event in client.send_stream(body, self._headers(step)):
-            if isinstance(event, TextDelta) and self._relay is not None:
-                self._relay(self.record, step, event.text)
-            elif isinstance(event, Finished) and event.completion is not None:
+            if isinstance(event, Finished) and event.completion is not None:
                 return event.completion
         raise UpstreamMalformed("The stream ended before its answer was whole.", is_billable=True)
 

@@ -119,7 +119,6 @@ class Router:
         self._draw = draw
         self._vendors: dict[str, Vendor] = {}
         self._plans: dict[str, Plan] = {}
-        self._base_urls: dict[str, str] = {}
 
     def plan(self, model: str) -> Plan:
         """The targets of a model.
@@ -142,12 +141,6 @@ class Router:
         """Every model that can be named from the configuration alone."""
         served = [f"{name}/{model}" for name, provider in self._config.providers.items() for model in provider.models]
         return sorted({*self._config.models, *served})
-
-    def set_base_url(self, provider: str, url: str) -> None:
-        """Where a provider that this program starts by itself has come up."""
-        self._base_urls[provider] = url
-        self._vendors.pop(provider, None)
-        self._plans.clear()
 
     def _make(self, model: str) -> Plan:
         configured = self._config.models.get(model)
@@ -177,12 +170,9 @@ class Router:
 
     def _provider(self, name: str) -> ProviderConfig | None:
         config = self._config.providers.get(name)
-        url = self._base_urls.get(name)
-        if config is None and (url is not None or (name == OPENAI and os.environ.get("OPENAI_API_KEY"))):
+        if config is None and name == OPENAI and os.environ.get("OPENAI_API_KEY"):
             # With no file at all, a vendor's key in the environment is enough.
             config = ProviderConfig(type=name)
-        if config is not None and url is not None:
-            config = config.model_copy(update={"base_url": url})
         return config
 
 
