@@ -323,3 +323,19 @@ def test_a_lost_lease_stops_the_call_before_it_is_paid(tmp_path: Path) -> None:
             assert not home.sim.requests
 
     asyncio.run(scene())
+
+
+def test_a_call_is_over_when_its_time_is_whatever_targets_are_left(tmp_path: Path) -> None:
+    def config(url: str) -> GatewayConfig:
+        models = {"fast": ModelConfig(targets=("sim/echo-a", "sim/echo-b", "sim/echo-c"), total_seconds=0.05)}
+        return default_config(url, models=models)
+
+    async def scene() -> None:
+        async with house(tmp_path, config=config) as home:
+            home.sim.fault("stall_first_byte", times=3)
+            answer = await home.ask(say("hi", model="fast"))
+            assert (answer.status, answer.json["error"]["code"]) == (504, "upstream_timeout")
+            assert len(home.sim.requests) == 1
+            home.sim.faults.release()
+
+    asyncio.run(scene())

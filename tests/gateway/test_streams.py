@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from mooring.core import ids
-from mooring.gateway.config import GatewayConfig
+from mooring.gateway.config import GatewayConfig, ModelConfig
 
 from .house import House, default_config, house, read, say
 
@@ -95,7 +95,7 @@ def test_several_choices_stream_through_and_are_paid(tmp_path: Path) -> None:
 
 BREAKS = [
     "reset_mid_chunk", "close_mid_chunk", "close_mid_stream", "early_end", "error_event", "bad_chunk", "truncated_json",
-    "malformed_sse", "no_done",
+    "malformed_sse", "early_done",
 ]  # fmt: skip
 
 
@@ -123,6 +123,36 @@ def test_a_stream_that_breaks_ends_with_an_error_and_never_with_done(
                 assert len(home.sim.requests) == 1
             await home.reconcile()
             assert await home.bill() == (await home.meter(), 0)
+
+    asyncio.run(scene())
+
+
+def test_an_answer_that_has_ended_is_whole_although_its_end_is_missing(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with house(tmp_path) as home:
+            home.sim.fault("no_done")
+            answer = await home.ask(say("one two three", stream=True))
+            assert (answer.stream_text, answer.data[-1]) == ("one two three", "[DONE]")
+            home.sim.fault("no_done")
+            answer = await home.ask(say("one two three", stream=True, n=2))
+            assert answer.data[-1] == "[DONE]"
+            assert await home.bill() == (await home.meter(), 0)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("kind", ["close_mid_stream", "reset_mid_chunk", "early_end", "early_done", "error_event"])
+def test_a_stream_that_breaks_before_its_first_token_is_answered_by_the_next_target(tmp_path: Path, kind: str) -> None:
+    def config(url: str) -> GatewayConfig:
+        return default_config(url, models={"fast": ModelConfig(targets=("sim/echo-a", "sim/echo-b"))})
+
+    async def scene() -> None:
+        async with house(tmp_path, config=config) as home:
+            home.sim.fault(kind, model="echo-a", after_events=0, times=2)  # type: ignore[arg-type]
+            answer = await home.ask(say("one two three", model="fast", stream=True))
+            assert (answer.stream_text, answer.data[-1]) == ("one two three", "[DONE]")
+            settled, held = await home.bill()
+            assert settled <= await home.meter() <= settled + held
 
     asyncio.run(scene())
 

@@ -1,6 +1,7 @@
 """`verify`: the batteries behind the promises. Exit 1 if a promise does not hold."""
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterator
 from typing import Literal, cast
@@ -78,6 +79,22 @@ def ledger(
             log=click.echo,
             database_url=url,
         )
+    finish(report.lines(), report.holds)
+
+
+@verify_command.command("faults")
+@click.option("--only", default="", metavar="WORDS", help="Only the faults whose names hold these words.")
+@click.option("--json", "is_json", is_flag=True, help="The report as JSON.")
+@POSTGRES
+def faults(only: str, is_json: bool, postgres: str | None) -> None:
+    """A provider that fails in every way: the answer comes whole or an error is shown, and nothing is lost."""
+    from mooring.verify.faults import faults as battery
+
+    with database(postgres) as url:
+        report = battery(only=only, log=lambda line: click.echo(line, err=True), database_url=url)
+    if is_json:
+        click.echo(json.dumps(report.facts(), ensure_ascii=False, indent=2))
+        sys.exit(0 if report.holds else 1)
     finish(report.lines(), report.holds)
 
 

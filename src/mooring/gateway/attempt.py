@@ -150,7 +150,8 @@ class Attempt:
         request = Request("POST", url, vendor.headers(self._id), self._body)
         self._sent_at_us = rooms.clock.now_us()
         try:
-            response = await rooms.http.send(request, deadlines=vendor.deadlines, traffic=self._traffic)
+            deadlines = self._tries.deadlines(vendor)
+            response = await rooms.http.send(request, deadlines=deadlines, traffic=self._traffic)
         except TooLarge as error:
             raise oversized(error) from error
         except MooringError as error:

@@ -90,6 +90,9 @@ class ModelConfig(Section):
     """A name that callers use, and the targets behind it, tried in order."""
 
     targets: tuple[str, ...] = Field(min_length=1, description="`provider/model`, first choice first.")
+    total_seconds: float | None = Field(
+        default=None, gt=0, description="Longest call, all its targets and waits included."
+    )
     output_cap_tokens: int | None = Field(
         default=None, gt=0, description="Put in where a call has no cap of its own and a budget applies."
     )

@@ -6,6 +6,7 @@ asked once more and then left, one that cannot take this request is left at once
 
 import os
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +21,7 @@ from mooring.core.errors import (
     UpstreamRejected,
 )
 from mooring.core.registry import did_you_mean
+from mooring.net.deadlines import Deadlines
 
 from .codecs import Failure, FailureKind
 from .config import GatewayConfig, ProviderConfig
@@ -59,6 +61,7 @@ class Plan:
     model: str
     targets: tuple[Target, ...]
     output_cap_tokens: int
+    total_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +85,36 @@ def disposition(error: MooringError, failure: Failure | None) -> Disposition:
 
 
 class Tries:
-    """One call's way through its plan: each target at most twice, the second time after a wait."""
+    """One call's way through its plan: each target at most twice, the second time after a wait; never too late."""
 
-    def __init__(self, plan: Plan, config: GatewayConfig, draw: Callable[[], float]) -> None:
+    def __init__(
+        self, plan: Plan, config: GatewayConfig, draw: Callable[[], float], now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._left = list(plan.targets)
         self._config = config
         self._draw = draw
+        self._now = now
+        self._until = None if plan.total_seconds is None else now() + plan.total_seconds
         self._has_retried = False
+
+    def deadlines(self, vendor: Vendor) -> Deadlines:
+        """The provider's, or what is left of the call's time if that is less."""
+        if self._until is None:
+            return vendor.deadlines
+        left = max(self._until - self._now(), 0.001)
+        return vendor.deadlines._replace(total_seconds=min(left, vendor.deadlines.total_seconds))
 
     def first(self) -> Step:
         return Step(self._left[0], "first")
 
     def after(self, what: Disposition, retry_after_seconds: float | None) -> Step | None:
         """The step after a failure, or None where nothing is left."""
-        if what == "stop":
+        left = None if self._until is None else self._until - self._now()
+        if what == "stop" or (left is not None and left <= 0):
             return None
         wait = self._wait(retry_after_seconds)
-        if what == "retry" and not self._has_retried and wait <= self._config.retry_wait_limit_seconds:
+        most = self._config.retry_wait_limit_seconds
+        if what == "retry" and not self._has_retried and wait <= (most if left is None else min(left, most)):
             self._has_retried = True
             return Step(self._left[0], "retry", wait)
         self._left.pop(0)
@@ -147,7 +163,8 @@ class Router:
         names: Sequence[str] = configured.targets if configured else (model,)
         targets = tuple(self._target(name, model) for name in names)
         cap = (configured.output_cap_tokens if configured else None) or self._config.output_cap_tokens
-        return Plan(model=model, targets=targets, output_cap_tokens=cap)
+        total_seconds = configured.total_seconds if configured else None
+        return Plan(model=model, targets=targets, output_cap_tokens=cap, total_seconds=total_seconds)
 
     def _target(self, name: str, asked: str) -> Target:
         provider, slash, upstream = name.partition("/")

@@ -9,8 +9,16 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import Literal
 
-from mooring.core.errors import Blocked, MooringError, StorageError, TooLarge, UpstreamDisconnected, UpstreamError
-from mooring.core.events import Event, MessageEnd, StreamError, UsageReport
+from mooring.core.errors import (
+    Blocked,
+    MooringError,
+    StorageError,
+    TooLarge,
+    UpstreamDisconnected,
+    UpstreamError,
+    UpstreamMalformed,
+)
+from mooring.core.events import ChoiceEnd, Event, MessageEnd, MessageStart, StreamError, UsageReport
 from mooring.journal.records import CallAnswer
 from mooring.net.response import Response
 from mooring.net.sse import SseParser
@@ -45,13 +53,15 @@ class Relay:
         self._is_between = True
         self._is_over = False
         self._has_begun = False
+        self._begun: set[int] = set()
+        self._ended: set[int] = set()
         self._generator: AsyncGenerator[bytes, None] | None = None
 
     async def open(self) -> None:
-        """Reads to the first event: until then a failure is an HTTP error, and another target may be tried.
+        """Reads to the first token: until then a failure is an HTTP error, and another target may be tried.
 
         Raises:
-            UpstreamError: nothing of a stream has come.
+            UpstreamError: nothing of an answer has come.
             Blocked: the guards refuse its very beginning.
         """
         try:
@@ -114,13 +124,25 @@ class Relay:
     # Bytes in, bytes out -------------------------------------------------------
 
     async def _next(self) -> bytes:
-        data = await self._response.more()
-        if data:
-            return data
-        self._parser.close()
-        raise UpstreamDisconnected(
-            f"{self._attempt.step.target} ended its stream without the terminal event.", is_billable=True
-        )
+        """What has come; nothing once the answer is whole although its end is missing, as some servers leave it out."""
+        try:
+            data = await self._response.more()
+            if data:
+                return data
+            self._parser.close()
+        except UpstreamError:
+            if not self._is_answered(self.call.asked.request.n):
+                raise
+        if not self._is_answered(self.call.asked.request.n):
+            raise UpstreamDisconnected(
+                f"{self._attempt.step.target} ended its stream without the terminal event.", is_billable=True
+            )
+        self._is_over = True
+        return b""
+
+    def _is_answered(self, least: int) -> bool:
+        """Whether every choice that began, and at least so many, has said why it ended: nothing of it can follow."""
+        return len(self._ended) >= least and self._begun <= self._ended
 
     def _take(self, data: bytes) -> None:
         """Decode what has come; what may go out is `_pending`, also what came before an event that is broken."""
@@ -141,8 +163,7 @@ class Relay:
 
     def _forward(self, whole: bytes | None, taken: list[tuple[bytes, list[Event]]]) -> None:
         """Pass a piece on: as a whole where all of it passes, else event by event."""
-        if not self._has_begun:
-            self._has_begun = any(events for _, events in taken)
+        self._has_begun = self._has_begun or bool(self._begun)
         if whole is not None and self._pass_whole(whole):
             return
         for payload, events in taken:
@@ -175,17 +196,25 @@ class Relay:
         """Whether the terminal event was among them.
 
         Raises:
-            UpstreamError: the provider says that it broke.
+            UpstreamError: the provider says that it broke, or ends an answer that it has not finished.
         """
         for event in events:
             if isinstance(event, UsageReport):
                 self._attempt.usage = event.usage
             elif isinstance(event, MessageEnd):
-                self._is_over = True
+                self._is_over = self._is_answered(1)
+                if not self._is_over:  # a proxy that hides a cut says so
+                    raise UpstreamMalformed(
+                        f"{self._attempt.step.target} ended its stream before its answer had ended.", is_billable=True
+                    )
             elif isinstance(event, StreamError):
                 raise UpstreamError(
                     f"{self._attempt.step.target} broke off: {event.message}", upstream_status=200, is_billable=True
                 )
+            elif not isinstance(event, MessageStart):
+                self._begun.add(event.choice)
+                if isinstance(event, ChoiceEnd):
+                    self._ended.add(event.choice)
         return self._is_over
 
     def _pass(self, payload: bytes, events: list[Event]) -> None:

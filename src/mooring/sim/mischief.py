@@ -4,6 +4,7 @@ A filter that stops early leaves the rest ungenerated, and so unbilled, unless t
 """
 
 import asyncio
+import gzip
 import hashlib
 import re
 from collections.abc import AsyncGenerator, Callable
@@ -173,7 +174,9 @@ async def headers_only(frames: Frames, exchange: Exchange) -> Frames:
     raise Cut(is_reset=True)
 
 
-@_filter("reset_mid_chunk", "close_mid_chunk", "close_mid_stream", "early_end", "error_event", "bad_chunk")
+@_filter(
+    "reset_mid_chunk", "close_mid_chunk", "close_mid_stream", "early_end", "early_done", "error_event", "bad_chunk"
+)
 async def cut(frames: Frames, exchange: Exchange) -> Frames:
     """Good so far, then broken; what would have followed is generated only if `is_billed` says so outright."""
     fault = exchange.planted.fault
@@ -185,7 +188,7 @@ async def cut(frames: Frames, exchange: Exchange) -> Frames:
             await _generate(frames, exchange)
         for part in _broken(exchange, frame.data):
             yield _raw(part)
-        if fault.kind not in ("early_end", "error_event"):
+        if fault.kind not in ("early_end", "early_done", "error_event"):
             raise Cut(is_reset=fault.kind.startswith("reset"))
 
 
@@ -198,6 +201,8 @@ def _broken(exchange: Exchange, data: bytes) -> list[bytes]:
         return [chunk(b"data: " + error + b"\n\n") + chunk(b"")] if exchange.is_stream else [exchange.answer(error)]
     if kind == "bad_chunk":
         return [b"zz\r\nnot a chunk\r\n"] if exchange.is_stream else [half]
+    if kind == "early_done":
+        return [chunk(chat.DONE) + chunk(b"")] if exchange.is_stream else [exchange.answer(b'{"choices":[]}')]
     if kind == "early_end":
         body = data.partition(b"\r\n\r\n")[2]
         return [chunk(b"")] if exchange.is_stream else [exchange.answer(body[: len(body) // 2])]
@@ -234,6 +239,44 @@ async def one_byte(frames: Frames, exchange: Exchange) -> Frames:
         data = exchange.wire(frame)
         for position in range(len(data)):
             yield _raw(data[position : position + 1])
+
+
+@_filter("drip", "drip_head")
+async def drip(frames: Frames, exchange: Exchange) -> Frames:
+    """One byte every `pace_ms`: of the body, or of the head."""
+    fault = exchange.planted.fault
+    async for frame in frames:
+        data = exchange.wire(frame)
+        head, separator, rest = data.partition(b"\r\n\r\n") if data.startswith(b"HTTP/") else (b"", b"", data)
+        swift, slow = (head + separator, rest) if fault.kind == "drip" else (b"", head + separator)
+        if swift:
+            yield _raw(swift)
+        for position in range(len(slow)):
+            yield _raw(slow[position : position + 1])
+            await asyncio.sleep(fault.pace_ms / 1000)
+        if fault.kind == "drip_head" and rest:
+            yield _raw(rest)
+
+
+@_filter("crlf", "comments")
+async def other_framing(frames: Frames, exchange: Exchange) -> Frames:
+    """Server-sent events as other vendors write them: lines that end in CRLF, comments and named events between."""
+    is_crlf = exchange.planted.fault.kind == "crlf"
+    async for frame in frames:
+        if frame.data.startswith(b"data: "):
+            data = frame.data.replace(b"\n", b"\r\n") if is_crlf else b": PROCESSING\n\nevent: message\n" + frame.data
+            frame = frame._replace(data=data)
+        yield frame
+
+
+@_filter("gzip")
+async def packed(frames: Frames, exchange: Exchange) -> Frames:
+    """A whole answer, compressed although nobody asked for it."""
+    parts = [exchange.wire(frame) async for frame in frames if frame.kind in ("answer", "raw")]
+    data = gzip.compress(parts[0].partition(b"\r\n\r\n")[2] if parts else b"data: [DONE]\n\n")
+    kind = _SSE if exchange.is_stream else _JSON
+    headers = [("x-request-id", exchange.request_id), ("content-encoding", "gzip")]
+    yield _raw(response(200, data, content_type=kind, headers=headers))
 
 
 @_filter("split_utf8")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,11 +69,14 @@ def house(
     *,
     workers: int = 2,
     app_path: Path | None = None,
-    more: str = "",
+    more: str | Callable[[str], str] = "",
     folder: Path | None = None,
     database_url: str | None = None,
 ) -> Iterator[House]:
-    """Starts it all, and ends it all. Without `database_url`, SQLite in the house's own home."""
+    """Starts it all, and ends it all. `more`: further sections, maybe made from the double's address.
+
+    Without `database_url`, SQLite in the house's own home.
+    """
     with contextlib.ExitStack() as stack:
         stack.enter_context(without_settings())
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mooring-verify-")))
@@ -81,7 +84,8 @@ def house(
         path = place / "mooring.toml"
         storage = storage_section(place / "database.url", database_url) if database_url else ""
         prices = price_list.as_toml()
-        path.write_text(CONFIG.format(storage=storage, workers=workers, url=sim_url, prices=prices, more=more))
+        rest = more if isinstance(more, str) else more(sim_url)
+        path.write_text(CONFIG.format(storage=storage, workers=workers, url=sim_url, prices=prices, more=rest))
         os.environ["MOORING_SIM_URL"] = sim_url
         stack.callback(os.environ.pop, "MOORING_SIM_URL", None)
         settings = config.load(path)
