@@ -84,7 +84,7 @@ CASES: tuple[Case, ...] = (
     *_cut("malformed events", "malformed_sse"),
     *_cut("truncated JSON", "truncated_json"),
     Case("a body of one byte a second", {"kind": "drip", "pace_ms": 1000}),
-    Case("bytes slower than the deadline", {"kind": "drip", "pace_ms": 3}, streamed="shown"),
+    Case("bytes slower than the deadline", {"kind": "drip", "pace_ms": 1}, streamed="shown"),
     _any("the end is missing", "no_done"),
     # it says something else
     _any("a page with status 200", "html"),
