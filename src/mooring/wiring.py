@@ -88,7 +88,7 @@ class Server:
         async def ask(request: ChatRequest) -> ChatResponse:
             codec = codecs.get("openai_chat")()
             body = msgspec.json.encode(codec.encode_request(request))
-            outbound = await self.gateway.chat(Inbound(caller=caller, body=body, headers=_headers(origin)))
+            outbound = await self.gateway.chat(Inbound(caller=caller, body=body, headers=origin_headers(origin)))
             assert isinstance(outbound.body, bytes)  # it was not asked for as a stream
             if outbound.status != 200:
                 raise Refused(outbound.status, outbound.body)
@@ -203,7 +203,7 @@ def _through_gateway(gateway: Gateway, caller: Caller, origin: Origin) -> Callab
 
     async def send(body: bytes) -> bytes:
         outbound = await gateway.embed(
-            Inbound(caller=caller, body=body, headers=_headers(origin), path=EMBEDDINGS_PATH)
+            Inbound(caller=caller, body=body, headers=origin_headers(origin), path=EMBEDDINGS_PATH)
         )
         assert isinstance(outbound.body, bytes)  # embeddings are never streamed
         if outbound.status != 200:
@@ -227,7 +227,7 @@ def _through_serve(
         if endpoint is None:
             raise Unavailable("No serve runs on this home to make vectors.", hint="Start `mooring up`, then add again.")
         headers = {
-            **_headers(origin),
+            **origin_headers(origin),
             b"authorization": f"Bearer {endpoint.key}".encode(),
             b"content-type": b"application/json",
             b"x-mooring-project": project_id.encode(),
@@ -242,7 +242,7 @@ def _through_serve(
     return send
 
 
-def _headers(origin: Origin) -> dict[bytes, bytes]:
+def origin_headers(origin: Origin) -> dict[bytes, bytes]:
     """The origin as the headers that a program of the user's would send."""
     headers = {b"x-mooring-tags": ",".join(origin.tags).encode()} if origin.tags else {}
     if origin.trace_id is not None:

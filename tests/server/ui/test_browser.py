@@ -1,6 +1,7 @@
 """The pages in a real browser: Debian's Chromium through Playwright, on real processes; skipped where one is absent."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,7 +109,8 @@ def test_a_question_is_answered_and_its_citation_opens_the_marked_words(place: P
         page.goto(f"{serve.url}/ui/ask")
         page.fill("#question", "Until when can a customer return an unused item?")
         page.keyboard.press("Enter")
-        page.wait_for_selector(".answer")
+        page.wait_for_selector(".answer.answered")
+        assert re.search(r"/ui/ask/[0-9a-f]{32}$", page.url)
         assert "within 30 days" in page.locator(".said").inner_text()
         page.locator(".said .cite").first.click()
         page.wait_for_url("**/ui/documents/doc_*")
@@ -116,6 +118,48 @@ def test_a_question_is_answered_and_its_citation_opens_the_marked_words(place: P
         assert mark.inner_text() == "A customer may return an unused item within 30 days of delivery."
         assert mark.evaluate("mark => mark.getBoundingClientRect().bottom < innerHeight")
         assert page.complaints == []
+
+
+def test_an_answer_is_told_as_it_is_said_and_without_a_citation_is_called_unproven(place: Path, chromium: Any) -> None:
+    with site_on(place, None, more='[rag]\nmodel = "sim/writer-30words"') as site:
+        serve = filled(site, place)
+        page = sign_in(chromium.new_context(), site)
+        site.plant(kind="stall_mid_stream", model="writer-30words", release="go")
+        page.goto(f"{serve.url}/ui/ask")
+        page.fill("#question", "Until when can a customer return an unused item?")
+        page.get_by_role("button", name="Ask", exact=True).click()
+        page.wait_for_selector(".running .said:not(:empty)")
+        assert page.url == f"{serve.url}/ui/ask"
+        site.release("go")
+        page.wait_for_selector(".answer.unproven")
+        assert "Not proven" in page.locator(".answer").inner_text()
+        page.go_back()
+        page.wait_for_selector(".answer", state="detached")
+        assert page.complaints == []
+
+
+def test_a_model_that_breaks_off_is_told_and_not_passed_off_as_an_answer(place: Path, chromium: Any) -> None:
+    with site_on(place, None, more='[rag]\nmodel = "sim/writer-30words"') as site:
+        serve = filled(site, place)
+        page = sign_in(chromium.new_context(), site)
+        site.plant(kind="close_mid_stream", model="writer-30words")
+        page.goto(f"{serve.url}/ui/ask")
+        page.fill("#question", "Until when can a customer return an unused item?")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".answer .alert.bad")
+        page.get_by_role("link", name="What is known of it").click()
+        page.wait_for_selector(".answer.failed")
+
+
+def test_without_javascript_a_question_is_answered_all_the_same(place: Path, chromium: Any) -> None:
+    with site_on(place, None) as site:
+        serve = filled(site, place)
+        page = sign_in(chromium.new_context(java_script_enabled=False), site)
+        page.goto(f"{serve.url}/ui/ask")
+        page.fill("#question", "Until when can a customer return an unused item?")
+        page.get_by_role("button", name="Ask", exact=True).click()
+        page.wait_for_url("**/ui/ask/*")
+        assert "within 30 days" in page.locator(".answered .said").inner_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

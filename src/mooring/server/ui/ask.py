@@ -1,29 +1,30 @@
 """Ask: a question, and the answer with citations that open their source.
 
 Asking is a POST, because it may cost something; the answer's own page is read from the journal by the trace id that
-joins the retrieval and the model's call, so that it can be shared and opened again for nothing.
+joins the retrieval and the model's call, so that it can be shared and opened again for nothing. `asking.py` tells an
+answer while it is made; without JavaScript the form waits for the whole of it.
 """
 
 import re
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
 from mooring.core import ids
-from mooring.core.errors import InvalidRequest, MooringError, NotFound
+from mooring.core.errors import InvalidRequest, NotFound
 from mooring.core.seams import Hit
 from mooring.gateway.keys import Caller
 from mooring.journal.records import CallRecord
-from mooring.rag import Origin
-from mooring.rag.answer import REFUSAL, Pointer, find_pointers
+from mooring.rag.answer import REFUSAL, Pointer, find_pointers, is_refusal
 from mooring.wiring import Server
 
 from ..exchange import Exchange
 from . import repository
-from .session import form
+from .asking import question, source_href
+from .said import said
 
-_MARK = re.compile(r"\[(\d{1,3})\]")
+_MARK = re.compile(r"\[\d{1,3}(?:\s*,\s*\d{1,3}){0,9}\]")
+_NUMBER = re.compile(r"\d+")
 
 
 async def view(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, Any]:
@@ -33,20 +34,16 @@ async def view(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, A
 
 
 async def post(rooms: Server, exchange: Exchange, caller: Caller) -> str:
-    fields = await form(exchange)
-    question = fields.get("question", "").strip()
-    if not question:
-        raise InvalidRequest("The question is empty.", hint="Go back and write one.")
-    origin = Origin(trace_id=ids.new_id(), api_key_id=caller.api_key_id, tags=("ui",))
+    """Ask, and wait for the whole answer."""
+    asked = await question(exchange, caller)
     await rooms.rag.answer(
         caller.project_id,
-        fields.get("collection") or "default",
-        question,
-        complete=rooms.complete(caller, origin),
-        origin=origin,
+        asked.collection,
+        asked.text,
+        complete=rooms.complete(caller, asked.origin),
+        origin=asked.origin,
     )
-    assert origin.trace_id is not None
-    return f"/ui/ask/{origin.trace_id.hex()}"
+    return asked.href
 
 
 async def view_answer(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, Any]:
@@ -64,16 +61,17 @@ async def view_answer(rooms: Server, exchange: Exchange, caller: Caller) -> dict
     spans = [(ids.read("doc", one.hit.document_id), one.start, one.end) for one in pointers]
     current = await rooms.database.read_async(lambda tx: repository.spans(tx, project, spans))
     citations = [_citation(one, text) for one, text in zip(pointers, current, strict=True)]
-    is_refusal = reply.strip().startswith(REFUSAL.rstrip("."))
+    state = _state(chat, reply, citations)
     return {
         **await _frame(rooms, caller),
         "question": asked["query"],
         "chosen": asked["collection"],
         "answer": {
+            "state": state,
             "text": reply,
             "pieces": _pieces(reply, citations),
-            "is_answered": any(one["is_verified"] for one in citations) and not is_refusal,
-            "error": chat.error_code if chat is not None and chat.state != "completed" else None,
+            "is_answered": state == "answered",
+            "error": chat.error_code if chat is not None and state == "failed" else None,
             "citations": citations,
             "hits": [_hit(number, hit) for number, hit in enumerate(hits, start=1)],
             "model": chat.name if chat is not None else None,
@@ -95,12 +93,18 @@ async def _reply(rooms: Server, project: str, chat: CallRecord | None) -> str:
     """What the model said; without a model's call nothing was found to ask it about."""
     if chat is None:
         return REFUSAL
-    body = await rooms.journal.get_body(project, chat.id)
-    try:
-        message = msgspec.json.decode(body)["choices"][0]["message"]
-        return str(message.get("content") or "")
-    except (msgspec.DecodeError, MooringError, KeyError, IndexError, TypeError):
-        return ""
+    return said(await rooms.journal.get_body(project, chat.id)) or ""
+
+
+def _state(chat: CallRecord | None, reply: str, citations: list[dict[str, Any]]) -> str:
+    """`unsaid`: the documents do not say. `unproven`: no citation. `changed`: its sources are not what they were."""
+    if chat is not None and chat.state != "completed":
+        return "running" if chat.state == "running" else "failed"
+    if is_refusal(reply):
+        return "unsaid"
+    if not citations:
+        return "unproven"
+    return "answered" if any(one["is_verified"] for one in citations) else "changed"
 
 
 def _citation(pointer: Pointer, current: str | None) -> dict[str, Any]:
@@ -108,11 +112,12 @@ def _citation(pointer: Pointer, current: str | None) -> dict[str, Any]:
         "number": pointer.number,
         "path": pointer.hit.path,
         "section": pointer.hit.section,
+        "page": pointer.hit.page,
         "start": pointer.start,
         "end": pointer.end,
         "text": pointer.text,
         "is_verified": current == pointer.text,
-        "href": _href(pointer.hit.document_id, pointer.start, pointer.end),
+        "href": source_href(pointer.hit.document_id, pointer.start, pointer.end),
     }
 
 
@@ -121,27 +126,27 @@ def _hit(number: int, hit: Hit) -> dict[str, Any]:
         "number": number,
         "path": hit.path,
         "section": hit.section,
+        "page": hit.page,
         "score": hit.score,
         "scores": dict(hit.scores),
         "text": hit.text,
-        "href": _href(hit.document_id, hit.start, hit.end),
+        "href": source_href(hit.document_id, hit.start, hit.end),
     }
 
 
-def _href(document_id: str, start: int, end: int) -> str:
-    return f"/ui/documents/{quote(document_id)}?start={start}&end={end}#mark"
-
-
 def _pieces(reply: str, citations: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The reply cut at its marks, so that each can be a link and all else stays text."""
-    targets = {one["number"]: one["href"] for one in reversed(citations)}
+    """The reply cut at the numbers of its marks, so that each can be a link and all else stays text."""
+    targets = {one["number"]: one for one in reversed(citations)}
     pieces: list[dict[str, Any]] = []
     end = 0
     for mark in _MARK.finditer(reply):
-        href = targets.get(int(mark.group(1)))
-        pieces.append({"text": reply[end : mark.start()], "href": None})
-        pieces.append({"text": mark.group(0), "href": href})
-        end = mark.end()
+        for number in _NUMBER.finditer(reply, *mark.span()):
+            target = targets.get(int(number.group()))
+            if target is None:
+                continue
+            pieces.append({"text": reply[end : number.start()], "href": None})
+            pieces.append({"text": number.group(), "href": target["href"], "is_verified": target["is_verified"]})
+            end = number.end()
     return [*pieces, {"text": reply[end:], "href": None}]
 
 

@@ -12,7 +12,7 @@ from ..errors import reply_for
 from ..exchange import Exchange, Reply, json_reply
 from ..following import follow
 from ..server import Handle, Route
-from . import ask, calls, documents, home, runs
+from . import ask, asking, calls, documents, home, runs
 from .render import HEADERS, STATIC, Renderer, html_reply, redirect
 from .session import Sessions, SignedOut, form, require_own_origin, spend
 
@@ -67,6 +67,7 @@ def routes(rooms: Server) -> list[Route]:
         Route("POST", "/ui/logout", "public", site.logout),
         Route("GET", "/ui/static/{name}", "public", site.static),
         Route("GET", "/ui/runs/{run_id}/events", "public", site.guarded("read", site.events)),
+        Route("POST", "/ui/ask/stream", "public", site.guarded("call", site.asking)),
         *(Route("GET", page.path + ".json", "public", site.twin(page)) for page in PAGES),
         *(Route("GET", page.path, "public", site.page(page)) for page in PAGES),
         *(Route("POST", form.path, "public", site.form(form)) for form in FORMS),
@@ -136,6 +137,11 @@ class Site:
         exchange.caller = caller
         pieces = follow(self._rooms, exchange, run.id, after=int(after) if after.isdigit() else 0)
         return Reply(200, pieces, "text/event-stream; charset=utf-8", headers=HEADERS[:-1])
+
+    async def asking(self, exchange: Exchange, caller: Caller) -> Reply:
+        """The form of Ask, answered as a stream."""
+        require_own_origin(exchange)
+        return await asking.stream(self._rooms, exchange, caller)
 
     async def to_home(self, exchange: Exchange) -> Reply:
         return redirect("/ui/home")

@@ -109,6 +109,12 @@ addEventListener("submit", (event) => {
     event.preventDefault();
     return;
   }
+  if (event.target.dataset.stream && button && window.TextDecoderStream) {
+    event.preventDefault();
+    if (asking) asking.abort();
+    else ask(event.target, button);
+    return;
+  }
   // After the form's data was taken: a disabled button's value would not be sent.
   if (event.target.method === "post" && button) {
     setTimeout(() => {
@@ -122,9 +128,103 @@ addEventListener("pageshow", () => {
   for (const button of document.querySelectorAll("button:disabled")) button.disabled = false;
 });
 
-document.querySelector("#question")?.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+document.addEventListener("keydown", (event) => {
+  if (event.target.id === "question" && event.key === "Enter" && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
     event.target.form.requestSubmit(event.target.form.querySelector("button"));
   }
 });
+
+// an answer as it is said -------------------------------------------------------------------------------------------
+
+let asking = null;
+
+function element(tag, name, text = "") {
+  const made = document.createElement(tag);
+  made.className = name;
+  made.textContent = text;
+  return made;
+}
+
+async function* serverEvents(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let rest = "", part = await reader.read(); !part.done; part = await reader.read()) {
+    const events = (rest + part.value).split("\n\n");
+    rest = events.pop();
+    for (const event of events) {
+      const [name, data] = event.split("\n");
+      yield [name.slice("event: ".length), JSON.parse(data.slice("data: ".length))];
+    }
+  }
+}
+
+// Puts the page of an address in the place of this one; the address can then be shared, and Back goes back.
+async function show(href) {
+  const answer = await fetch(href, { headers: { accept: "text/html" } });
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const isTyping = document.activeElement?.id === "question";
+  document.querySelector("main").replaceWith(document.adoptNode(page.querySelector("main")));
+  document.querySelector(".foot").replaceWith(document.adoptNode(page.querySelector(".foot")));
+  document.title = page.title;
+  history.pushState(null, "", href);
+  at = -1;
+  if (isTyping) document.querySelector("#question")?.focus({ preventScroll: true });
+}
+
+function problem(text, href) {
+  const told = element("p", "alert bad", text);
+  told.setAttribute("role", "alert");
+  if (href) {
+    const link = element("a", "", "What is known of it");
+    link.href = href;
+    told.append(" ", link);
+  }
+  return told;
+}
+
+async function ask(form, button) {
+  const place = document.querySelector("#answer");
+  const article = element("article", "answer running");
+  const state = element("p", "dim state-line", "Searching…");
+  const said = element("p", "text said");
+  article.append(state, said);
+  place.replaceChildren(article);
+  const stop = new AbortController();
+  let href = "";
+  asking = stop;
+  button.textContent = "Stop";
+  try {
+    const body = new URLSearchParams(new FormData(form));
+    const reply = await fetch(form.dataset.stream, { method: "POST", body, signal: stop.signal });
+    if (!reply.ok) {
+      const { error } = await reply.json();
+      article.replaceChildren(problem(error.message));
+      return;
+    }
+    for await (const [name, data] of serverEvents(reply.body)) {
+      if (name === "found") {
+        href = data.href;
+        const count = data.passages.length;
+        state.textContent = count ? `${count} passage${count === 1 ? "" : "s"} found. Answering…` : "Nothing found.";
+      } else if (name === "text") {
+        said.textContent += data.text;
+      } else if (name === "failed") {
+        article.append(problem(data.message, data.href));
+        state.remove();
+      } else if (name === "end") {
+        await show(data.href);
+        return;
+      }
+    }
+  } catch (error) {
+    if (asking !== stop || stop.signal.aborted) state.textContent = "Stopped.";
+    else article.append(problem("The connection was lost before the end.", href));
+  } finally {
+    if (asking === stop) asking = null;
+    article.classList.remove("running");
+    button.textContent = "Ask";
+    button.disabled = false;
+  }
+}
+
+addEventListener("popstate", () => location.reload());
