@@ -10,6 +10,8 @@ import pytest
 from mooring import config
 from mooring.config import Config
 from mooring.core.errors import ConfigError
+from mooring.gateway.config import WITHOUT_SECTION
+from mooring.gateway.provider import registry as providers
 
 
 def parse(text: str = "", **environment: str) -> Config:
@@ -106,7 +108,8 @@ def test_the_environment_wins_over_the_file() -> None:
 
 
 def test_a_mistake_in_the_environment_is_told_like_one_in_the_file() -> None:
-    assert mistakes(MOORING_SERVER__PROT="1")[1] == "  server.prot: unknown key. Did you mean 'port'?"
+    told = mistakes(MOORING_SERVER__PROT="1")
+    assert told[1] == "  server.prot: unknown key. Did you mean 'port'? (from MOORING_SERVER__PROT)"
     assert "server.port" in mistakes(MOORING_SERVER__PORT="many")[1]
 
 
@@ -153,3 +156,50 @@ def test_every_setting_explains_itself() -> None:
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "MOORING_SERVER__PORT", "3")
     assert config.load().server.port == 3
+
+
+def test_a_key_of_a_vendor_in_the_environment_is_as_good_as_a_section() -> None:
+    found = config.explain(environment={"MISTRAL_API_KEY": "k", "GOOGLE_API_KEY": "k", "GROQ_API_KEY": " "})
+    accounts = found.config.gateway.providers
+    assert {name: account.api_key for name, account in accounts.items()} == {
+        "gemini": "env:GOOGLE_API_KEY",
+        "mistral": "env:MISTRAL_API_KEY",
+    }
+    assert found.sources["gateway", "providers", "mistral", "type"] == "discovered: MISTRAL_API_KEY is set"
+
+
+def test_a_section_of_the_file_wins_over_what_the_environment_enables() -> None:
+    text = '[gateway.providers.openai]\ntype = "openai"\napi_key = "env:OTHER"\n'
+    assert parse(text, OPENAI_API_KEY="k").gateway.providers["openai"].api_key == "env:OTHER"
+    assert not parse("[gateway]\ndiscover = false\n", OPENAI_API_KEY="k").gateway.providers
+
+
+def test_a_key_of_our_own_is_never_taken_for_a_vendors() -> None:
+    # `eval "$(mooring keys env)"` put it there for an SDK; the vendor must not get to see it.
+    assert not parse(OPENAI_API_KEY="mr_" + "a" * 84, ANTHROPIC_API_KEY="mrs_" + "a" * 64).gateway.providers
+
+
+def test_each_setting_knows_who_said_it() -> None:
+    Path("mooring.toml").write_text('[server]\nport = 1\nallowed_hosts = ["a"]\n[worker]\ncount = 1\n')
+    found = config.explain(environment={"MOORING_WORKER__COUNT": "3"})
+    assert found.config.worker.count == 3
+    assert found.sources == {
+        ("server", "port"): "mooring.toml",
+        ("server", "allowed_hosts"): "mooring.toml",
+        ("worker", "count"): "MOORING_WORKER__COUNT",
+    }
+
+
+def test_an_unknown_plug_in_is_told_together_with_the_other_mistakes() -> None:
+    told = mistakes(
+        '[server]\nprot = 1\n[gateway.providers.g]\ntype = "grok"\n[[guardrails.checks]]\ntype = "secrets"\n'
+    )
+    assert told[0] == "mooring.toml has 3 mistake(s):"
+    assert "  gateway.providers.g.type: Unknown provider 'grok'. Did you mean 'groq'?" in told
+    assert any(line.startswith("  guardrails.checks[0].type: Unknown check 'secrets'.") for line in told)
+
+
+def test_what_needs_no_section_is_what_the_provider_files_say() -> None:
+    alone = [name for name in providers.names() if (kind := providers.get(name)).base_url and kind.api_key_env]
+    local = [name for name in providers.names() if (kind := providers.get(name)).owned_by or kind.greeting]
+    assert sorted([*alone, *local, "local"]) == sorted(WITHOUT_SECTION)

@@ -1,15 +1,16 @@
 """`mooring.toml`: one section per room, loaded, overridden from the environment, and explained where it is wrong.
 
-Order: defaults, the file, then `MOORING_SECTION__KEY` variables. Unknown keys are refused with the nearest known one;
-all mistakes are reported at once. Secrets are references (`env:NAME`, `file:PATH`), never literals.
+Order: defaults, what vendors' keys in the environment enable, the file, then `MOORING_SECTION__KEY` variables. Unknown
+keys are refused with the nearest known one; all mistakes are reported at once. Secrets are references (`env:NAME`,
+`file:PATH`), never literals.
 """
 
 import copy
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from mooring.core.errors import ConfigError
 from mooring.core.registry import Registry, did_you_mean
 from mooring.gateway.config import GatewayConfig, read_secret
+from mooring.gateway.discovery import keyed_vendors
 from mooring.gateway.provider import registry as providers
 from mooring.guardrails.config import GuardrailsConfig
 from mooring.guardrails.guardrails import registry as checks
@@ -113,17 +115,33 @@ class Config(Section):
         return msgspec.json.encode(self.model_dump(mode="json"), order="sorted")
 
 
+class Explained(NamedTuple):
+    """The configuration, and by the path of each setting that is not a default, who said so."""
+
+    config: Config
+    sources: dict[tuple[str, ...], str]
+
+
 def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Config:
     """The configuration from `path` (else `MOORING_CONFIG`, else `mooring.toml` here, if any) and the environment.
 
     Raises:
         ConfigError: every mistake, one line each, with its path and what was probably meant.
     """
+    return explain(path, environment).config
+
+
+def explain(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Explained:
+    """The same as `load`, with the source of each setting.
+
+    Raises:
+        ConfigError: as `load`.
+    """
     environment = os.environ if environment is None else environment
     found = path or (Path(environment["MOORING_CONFIG"]) if "MOORING_CONFIG" in environment else None)
     if found is None and Path("mooring.toml").is_file():
         found = Path("mooring.toml")
-    return parse(_read(found) if found else {}, environment, origin=str(found or "the environment"))
+    return _parse(_read(found) if found else {}, environment, origin=str(found or "the environment"))
 
 
 def parse(data: dict[str, Any], environment: Mapping[str, str], *, origin: str) -> Config:
@@ -132,34 +150,72 @@ def parse(data: dict[str, Any], environment: Mapping[str, str], *, origin: str) 
     Raises:
         ConfigError: every mistake, one line each.
     """
-    data = _overridden(data, environment)
+    return _parse(data, environment, origin=origin).config
+
+
+def _parse(data: dict[str, Any], environment: Mapping[str, str], *, origin: str) -> Explained:
+    sources = dict.fromkeys(_leaves(data), origin)
+    data = _overridden(data, environment, sources)
+    _add_keyed_vendors(data, environment, sources)
+    mistakes: list[str] = []
+    config = None
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        raise _mistakes(origin, [_explain(problem) for problem in error.errors()]) from error
-    if unknown := _unknown_plug_ins(config):
-        raise _mistakes(origin, unknown)
-    return config
+        mistakes += [_explain(problem, sources) for problem in error.errors()]
+    mistakes += _unknown_plug_ins(data)
+    if config is None or mistakes:
+        raise ConfigError(f"{origin} has {len(mistakes)} mistake(s):\n  " + "\n  ".join(mistakes))
+    return Explained(config, sources)
 
 
-def _mistakes(origin: str, lines: list[str]) -> ConfigError:
-    return ConfigError(f"{origin} has {len(lines)} mistake(s):\n  " + "\n  ".join(lines))
+def _leaves(data: dict[str, Any], place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of all values; a list is a value."""
+    for key, value in data.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, (*place, key))
+        else:
+            yield (*place, key)
 
 
-def _unknown_plug_ins(config: Config) -> list[str]:
+def _section(data: dict[str, Any], *place: str) -> dict[str, Any]:
+    """The section there; an empty one where there is none, or something else."""
+    for key in place:
+        found = data.get(key)
+        data = found if isinstance(found, dict) else {}
+    return data
+
+
+def _add_keyed_vendors(
+    data: dict[str, Any], environment: Mapping[str, str], sources: dict[tuple[str, ...], str]
+) -> None:
+    """A vendor's key in the environment is as good as a section that names it, unless [gateway] discover = false."""
+    if _section(data, "gateway").get("discover") is False:
+        return
+    for name, variable in keyed_vendors(environment).items():
+        gateway = data.setdefault("gateway", {})
+        known = gateway.setdefault("providers", {}) if isinstance(gateway, dict) else None
+        if not isinstance(known, dict) or name in known:
+            continue
+        known[name] = {"type": name, "api_key": f"env:{variable}"}
+        for key in known[name]:
+            sources["gateway", "providers", name, key] = f"discovered: {variable} is set"
+
+
+def _unknown_plug_ins(data: dict[str, Any]) -> list[str]:
     """The `type`s that name no plug-in, each with the nearest one."""
-    named: list[tuple[Registry[Any], str, str]] = [
-        (providers, f"gateway.providers.{name}.type", provider.type)
-        for name, provider in config.gateway.providers.items()
+    accounts = _section(data, "gateway", "providers")
+    named: list[tuple[Registry[Any], str, Any]] = [
+        (providers, f"gateway.providers.{name}.type", _section(accounts, name).get("type")) for name in accounts
     ]
-    named += [
-        (checks, f"guardrails.checks[{number}].type", str(check.get("type")))
-        for number, check in enumerate(config.guardrails.checks)
-    ]
+    entries = _section(data, "guardrails").get("checks")
+    for number, check in enumerate(entries if isinstance(entries, list) else []):
+        if isinstance(check, dict):
+            named.append((checks, f"guardrails.checks[{number}].type", check.get("type", "")))
     return [
         f"{path}: Unknown {registry.family} '{name}'. {did_you_mean(name, registry.names())}"
         for registry, path, name in named
-        if name not in registry.names()
+        if isinstance(name, str) and name not in registry.names()
     ]
 
 
@@ -174,7 +230,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
 
 
-def _overridden(data: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+def _overridden(
+    data: dict[str, Any], environment: Mapping[str, str], sources: dict[tuple[str, ...], str]
+) -> dict[str, Any]:
     data = copy.deepcopy(data)
     for name, value in sorted(environment.items()):
         if not name.startswith("MOORING_") or name in RESERVED or "__" not in name:
@@ -189,6 +247,7 @@ def _overridden(data: dict[str, Any], environment: Mapping[str, str]) -> dict[st
                     hint="Unset one of the two, or correct the file.",
                 )
         place[keys[-1]] = _value(value)
+        sources[tuple(keys)] = name
     return data
 
 
@@ -199,12 +258,14 @@ def _value(text: str) -> Any:
         return text
 
 
-def _explain(problem: Any) -> str:
+def _explain(problem: Any, sources: dict[tuple[str, ...], str]) -> str:
     path = ".".join(str(step) for step in problem["loc"])
+    source = sources.get(tuple(str(step) for step in problem["loc"]), "")
+    by = f" (from {source})" if source.startswith("MOORING_") else ""
     if problem["type"] != "extra_forbidden":
-        return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
+        return f"{path}: {problem['msg'].removeprefix('Value error, ')}{by}"
     known = _fields_at(problem["loc"][:-1])
-    return f"{path}: unknown key. {did_you_mean(str(problem['loc'][-1]), known)}"
+    return f"{path}: unknown key. {did_you_mean(str(problem['loc'][-1]), known)}{by}"
 
 
 def _fields_at(location: tuple[Any, ...]) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from mooring.core.errors import ConfigError, NotFound
-from mooring.gateway.config import GatewayConfig, read_secret
+from mooring.gateway.config import GatewayConfig, ProviderConfig, read_secret
 from mooring.gateway.routing import Router
 
 LOOPBACK = {"type": "openai_compatible", "base_url": "http://127.0.0.1:1/v1"}
@@ -51,11 +51,27 @@ def test_an_upstream_name_may_hold_slashes() -> None:
     assert router.plan("p/meta-llama/Llama-3").targets[0].model == "meta-llama/Llama-3"
 
 
-def test_a_vendors_key_in_the_environment_is_enough_and_its_absence_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    router = Router(GatewayConfig())
+@pytest.mark.parametrize(
+    ("model", "hint"),
+    [
+        ("openai/gpt-5-mini", "Set OPENAI_API_KEY where the server starts, for the models of openai."),
+        ("ollama/llama3.2", "No ollama answers on this machine; it is looked for every half minute"),
+    ],
+)
+def test_what_a_provider_without_a_section_lacks_is_named(model: str, hint: str) -> None:
     with pytest.raises(NotFound) as caught:
-        router.plan("openai/gpt-5-mini")
-    assert "OPENAI_API_KEY" in str(caught.value)
-    monkeypatch.setenv("OPENAI_API_KEY", "k")
-    assert str(router.plan("openai/gpt-5-mini").targets[0]) == "openai/gpt-5-mini"
+        Router(GatewayConfig()).plan(model)
+    assert str(caught.value).startswith(f"Unknown model '{model}'. {hint}")
+
+
+def test_what_is_offered_comes_and_goes_and_a_configured_provider_stays() -> None:
+    offered = ProviderConfig(type="ollama", base_url="http://127.0.0.1:2/v1", models=("llama3.2:3b",))
+    router = Router(GatewayConfig.model_validate({"providers": {"vllm": {**LOOPBACK, "models": ["m"]}}}))
+    router.offer({"ollama": offered, "vllm": offered})
+    assert router.names() == ["ollama/llama3.2:3b", "vllm/m"]
+    assert router.plan("ollama/llama3.2:3b").targets[0].vendor.config == offered
+    assert router.plan("vllm/m").targets[0].vendor.config.base_url == LOOPBACK["base_url"]
+    router.offer({})
+    assert router.names() == ["vllm/m"]
+    with pytest.raises(NotFound):
+        router.plan("ollama/llama3.2:3b")

@@ -12,6 +12,7 @@ from mooring.core.errors import BudgetExceeded
     [
         (400, b'{"error":{"message":"bad schema","code":"invalid_schema","param":"tools"}}', "invalid"),
         (422, b'{"detail":[{"loc":["body"],"msg":"field required"}]}', "invalid"),
+        (429, b'[{"error":{"code":429,"message":"Quota exceeded","status":"RESOURCE_EXHAUSTED"}}]', "rate_limited"),
         (
             400,
             b'{"error":{"message":"maximum context length is 8192","code":"context_length_exceeded"}}',
@@ -56,3 +57,8 @@ def test_our_errors_have_openais_shape() -> None:
         }
     }
     assert codec.encode_stream_error(error).startswith(b"data: {")
+
+
+def test_an_error_in_a_list_is_read_like_one_without() -> None:
+    failure = codec.decode_error(400, Headers(), b'[{"error":{"code":400,"message":"API key not valid."}}]')
+    assert (failure.message, failure.code) == ("API key not valid.", "400")

@@ -66,3 +66,11 @@ def test_a_figure_is_decimal_text_and_exact() -> None:
     assert sheet is not None
     assert Decimal(sheet.base.input_picos) == Decimal("49997")
     assert sheet.base.request_nanos == 10_000_000
+
+
+def test_a_price_by_the_time_of_day_is_that_of_the_half_hour() -> None:
+    # DeepSeek's night on its list: 16:30 to 00:30 UTC, at half the price.
+    account, prices = vendor("deepseek"), Prices()
+    midnight_us = NOVEMBER_2026_US // 86_400_000_000 * 86_400_000_000
+    found = [prices.find(account, "deepseek-chat", midnight_us + minute * 60_000_000) for minute in (989, 990)]
+    assert [sheet.base.input_picos for sheet in found if sheet] == [270_000, 135_000]

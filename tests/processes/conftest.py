@@ -144,6 +144,9 @@ def yard(tmp_path: Path) -> Open:
             )
             environment = {name: value for name, value in os.environ.items() if not name.startswith("MOORING_")}
             environment |= {"MOORING_HOME": str(tmp_path / "home"), "MOORING_SERVER__PORT": "0"}
+            environment["MOORING_GATEWAY__DISCOVER"] = (
+                "false"  # whatever runs on this machine, the tests see none of it
+            )
             made = Yard(tmp_path, sim, environment, http, [])
             try:
                 yield made

@@ -4,10 +4,16 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from mooring.core.errors import ConfigError
 from mooring.core.registry import did_you_mean
+
+# Providers that need no section: their key is in the environment, or they are found on this machine.
+WITHOUT_SECTION = (
+    *("anthropic", "deepseek", "gemini", "groq", "llamacpp", "local", "mistral"),
+    *("ollama", "openai", "openrouter", "together", "vllm"),
+)
 
 
 def _reference(text: str) -> str:
@@ -17,6 +23,7 @@ def _reference(text: str) -> str:
 
 
 SecretRef = Annotated[str, AfterValidator(_reference)]
+Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}$")]
 
 
 def read_secret(reference: str) -> str:
@@ -64,7 +71,7 @@ class PriceConfig(Section):
 class ProviderConfig(Section):
     """One vendor account."""
 
-    type: str = Field(default="openai_compatible", description="The vendor: openai, openai_compatible, sim or local.")
+    type: str = Field(default="openai_compatible", description="The vendor; the page about providers lists them all.")
     base_url: str | None = Field(default=None, description="Where its API begins, such as http://127.0.0.1:8000/v1.")
     api_key: SecretRef | None = Field(default=None, description="`env:NAME` or `file:PATH`.")
     models: tuple[str, ...] = Field(
@@ -111,6 +118,14 @@ class GatewayConfig(Section):
     """The whole section."""
 
     providers: dict[str, ProviderConfig] = Field(default={}, description="Vendor accounts by name.")
+    discover: bool = Field(
+        default=True,
+        description="Serve vendors whose key is in the environment, and model servers that answer at `discover_at`.",
+    )
+    discover_at: tuple[Address, ...] = Field(
+        default=("127.0.0.1:11434", "127.0.0.1:8000", "127.0.0.1:8080"),
+        description="Where Ollama, vLLM and llama.cpp are looked for, as `host:port`.",
+    )
     models: dict[str, ModelConfig] = Field(default={}, description="Names beside `provider/model`, with their targets.")
     limits: LimitsConfig = Field(default=LimitsConfig(), description="Rate limits.")
     unknown_price: Literal["refuse", "flag"] = Field(
@@ -137,7 +152,7 @@ class GatewayConfig(Section):
                 provider, slash, upstream = target.partition("/")
                 if not slash or not upstream:
                     raise ValueError(f"models.{name}: target '{target}' is not of the form provider/model")
-                if provider not in self.providers and provider not in ("openai", "local"):
-                    known = sorted(self.providers)
+                if provider not in self.providers and provider not in WITHOUT_SECTION:
+                    known = sorted({*self.providers, *WITHOUT_SECTION})
                     raise ValueError(f"models.{name}: unknown provider '{provider}'. {did_you_mean(provider, known)}")
         return self

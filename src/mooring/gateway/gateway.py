@@ -5,7 +5,7 @@ beside the bytes, guard output → result + settle} → terminal event.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from mooring.core.clock import Clock
@@ -23,7 +23,7 @@ from .attempt import Attempts
 from .call import Call
 from .codecs import Codec
 from .codecs import registry as codecs
-from .config import GatewayConfig
+from .config import GatewayConfig, ProviderConfig
 from .hangup import HangUp
 from .inbound import Inbound, Outbound
 from .keyed import Keyed
@@ -84,6 +84,10 @@ class Gateway:
     async def models(self, caller: Caller) -> list[dict[str, Any]]:
         """The models that can be named from the configuration, in OpenAI's shape."""
         return [{"id": name, "object": "model", "created": 0, "owned_by": "mooring"} for name in self._router.names()]
+
+    def offer(self, found: Mapping[str, ProviderConfig]) -> None:
+        """Model servers that answer on this machine, beside the configured providers; replaces the last offer."""
+        self._router.offer(found)
 
     def live_text(self, project_id: str, run_id: bytes) -> AsyncIterator[Said]:
         """What the run's models say right now; provisional, and only of calls that this process makes."""

@@ -1,4 +1,4 @@
-"""What a model costs: the config's figures first, then genai-prices of the day, resolved once per model and day.
+"""What a model costs: the config's figures first, then genai-prices of the hour, resolved once per model and half hour.
 
 An unknown price is never zero: it is None here, and the policy decides.
 """
@@ -18,7 +18,7 @@ from mooring.core.usage import Usage
 from .config import PriceConfig
 from .provider import Vendor
 
-_DAY_US = 86_400_000_000
+_SPAN_US = 1_800_000_000  # prices by the time of day (DeepSeek) change at full and half hours of UTC
 _PARTS = {
     "input_picos": "input_mtok",
     "output_picos": "output_mtok",
@@ -56,7 +56,7 @@ class PriceSheet(msgspec.Struct, frozen=True):
 
 
 class Prices:
-    """Looks prices up and remembers them for the day."""
+    """Looks prices up and remembers them for half an hour."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, int, bool], PriceSheet | None] = {}
@@ -64,7 +64,7 @@ class Prices:
 
     def find(self, vendor: Vendor, model: str, at_us: int, *, has_output: bool = True) -> PriceSheet | None:
         """The sheet of a provider's model, or None where nobody knows it; an embedding's needs no price of output."""
-        place = (vendor.name, model, at_us // _DAY_US, has_output)
+        place = (vendor.name, model, at_us // _SPAN_US, has_output)
         if place not in self._known:
             if len(self._known) > 10_000:
                 self._known.clear()

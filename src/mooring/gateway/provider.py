@@ -3,7 +3,9 @@
 A provider file in `providers/` is a subclass named `Provider` that states only its differences, each with its reason.
 """
 
-from typing import ClassVar, Protocol
+import os
+from collections.abc import Mapping
+from typing import ClassVar
 
 from mooring.core import ids
 from mooring.core.errors import ConfigError
@@ -14,6 +16,8 @@ from .codecs import Codec, Fields, Kind, ReadsHeaders
 from .codecs import registry as codecs
 from .config import ProviderConfig, read_secret
 
+OWN_KEYS = ("mr_", "mrs_")  # what keys made by Mooring begin with
+
 
 class Vendor:
     """The base of every provider; instances are accounts."""
@@ -22,6 +26,11 @@ class Vendor:
     embedding_wire: ClassVar[str] = "openai_embeddings"
     base_url: ClassVar[str | None] = None
     api_key_env: ClassVar[str | None] = None
+    other_key_envs: ClassVar[tuple[str, ...]] = ()  # further names under which the vendor's own SDK looks for the key
+    example: ClassVar[str | None] = None  # a small model of the vendor, for the first line that somebody tries
+    # By which a server on this machine is told from others: its models' `owned_by`, or what it answers to `GET /`.
+    owned_by: ClassVar[str | None] = None
+    greeting: ClassVar[str | None] = None
     cap_field: ClassVar[str] = "max_completion_tokens"
     price_provider: ClassVar[str | None] = None
     is_free: ClassVar[bool] = False
@@ -57,7 +66,7 @@ class Vendor:
         Raises:
             ConfigError: the vendor needs a key and none is configured.
         """
-        reference = self.config.api_key or (f"env:{self.api_key_env}" if self.api_key_env else None)
+        reference = self.config.api_key or _in_environment(type(self))
         return [] if reference is None else [(b"authorization", f"Bearer {read_secret(reference)}".encode())]
 
     def codec_of(self, kind: Kind) -> Codec:
@@ -82,10 +91,31 @@ class Vendor:
         return headers.get("x-request-id")
 
 
-class MakesProvider(Protocol):
-    """A provider class, as the registry hands it out."""
+def key_env(vendor: type[Vendor], environment: Mapping[str, str]) -> str | None:
+    """The variable that holds the vendor's key. A key of Mooring's own is none: an SDK was pointed here with it."""
+    for name in (vendor.api_key_env, *vendor.other_key_envs):
+        value = environment.get(name, "") if name else ""
+        if value.strip() and not value.startswith(OWN_KEYS):
+            return name
+    return None
 
-    def __call__(self, name: str, config: ProviderConfig, /) -> Vendor: ...
+
+def _in_environment(vendor: type[Vendor]) -> str | None:
+    """The reference to the vendor's key; to the documented variable where none is set, so that the error names it.
+
+    Raises:
+        ConfigError: the variable holds a key of Mooring's own, which no vendor may see.
+    """
+    documented = vendor.api_key_env
+    if documented is None:
+        return None
+    found = key_env(vendor, os.environ)
+    if found is None and os.environ.get(documented):
+        raise ConfigError(
+            f"{documented} holds a key of Mooring's own, not one of the vendor.",
+            hint="Start the server in a shell without the exports of `mooring keys env`.",
+        )
+    return f"env:{found or documented}"
 
 
-registry: Registry[MakesProvider] = Registry("provider", "mooring.providers", "mooring.gateway.providers", "Provider")
+registry: Registry[type[Vendor]] = Registry("provider", "mooring.providers", "mooring.gateway.providers", "Provider")

@@ -4,10 +4,9 @@ Failures are classified by what they say: a request that no one will accept is n
 asked once more and then left, one that cannot take this request is left at once.
 """
 
-import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,7 +27,6 @@ from .config import GatewayConfig, ProviderConfig
 from .provider import Vendor
 from .provider import registry as vendors
 
-OPENAI = "openai"
 Disposition = Literal["retry", "next", "stop"]
 
 _BY_KIND: dict[FailureKind, Disposition] = {
@@ -135,6 +133,17 @@ class Router:
         self._draw = draw
         self._vendors: dict[str, Vendor] = {}
         self._plans: dict[str, Plan] = {}
+        self._found: dict[str, ProviderConfig] = {}
+
+    def offer(self, found: Mapping[str, ProviderConfig]) -> None:
+        """What answers on this machine now, beside the configuration; it replaces what was offered before."""
+        new = {name: provider for name, provider in found.items() if name not in self._config.providers}
+        if new == self._found:
+            return
+        for name in {*new, *self._found}:
+            self._vendors.pop(name, None)
+        self._plans.clear()
+        self._found = new
 
     def plan(self, model: str) -> Plan:
         """The targets of a model.
@@ -155,7 +164,8 @@ class Router:
 
     def names(self) -> list[str]:
         """Every model that can be named from the configuration alone."""
-        served = [f"{name}/{model}" for name, provider in self._config.providers.items() for model in provider.models]
+        providers = {**self._found, **self._config.providers}
+        served = [f"{name}/{model}" for name, provider in providers.items() for model in provider.models]
         return sorted({*self._config.models, *served})
 
     def _make(self, model: str) -> Plan:
@@ -170,27 +180,30 @@ class Router:
         provider, slash, upstream = name.partition("/")
         vendor = self._vendor(provider) if slash and upstream else None
         if vendor is None or (vendor.config.models and upstream not in vendor.config.models):
-            hint = did_you_mean(asked[:100], self.names())
-            if vendor is None and provider == OPENAI:
-                hint = "Set OPENAI_API_KEY for OpenAI's own models."
+            hint = (_missing(provider) if vendor is None else None) or did_you_mean(asked[:100], self.names())
             raise NotFound(f"Unknown model '{asked[:100]}'.", hint=hint, param="model")
         return Target(vendor=vendor, model=upstream)
 
     def _vendor(self, name: str) -> Vendor | None:
         vendor = self._vendors.get(name)
         if vendor is None:
-            config = self._provider(name)
+            config = self._config.providers.get(name) or self._found.get(name)
             if config is None:
                 return None
             vendor = self._vendors[name] = vendors.get(config.type)(name, config)
         return vendor
 
-    def _provider(self, name: str) -> ProviderConfig | None:
-        config = self._config.providers.get(name)
-        if config is None and name == OPENAI and os.environ.get("OPENAI_API_KEY"):
-            # With no file at all, a vendor's key in the environment is enough.
-            config = ProviderConfig(type=name)
-        return config
+
+def _missing(name: str) -> str | None:
+    """What a provider that needs no section lacks."""
+    vendor = vendors.get(name) if name in vendors.names() else None
+    if vendor is None:
+        return None
+    if vendor.api_key_env:
+        return f"Set {vendor.api_key_env} where the server starts, for the models of {name}."
+    if vendor.owned_by or vendor.greeting:
+        return f"No {name} answers on this machine; it is looked for every half minute at [gateway] discover_at."
+    return None
 
 
 def unpriced(target: Target) -> MooringError:

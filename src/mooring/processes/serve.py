@@ -13,6 +13,7 @@ import msgspec
 
 from mooring.config import DEFAULT_PORT, Config
 from mooring.core.errors import ConfigError
+from mooring.gateway import discovery
 from mooring.server.listening import HttpServer, make_http
 from mooring.server.routes import create_application
 from mooring.storage.home import Home
@@ -40,15 +41,19 @@ async def serve(config: Config, home: Home, *, app_path: Path | None = None) -> 
         http = make_http(application, config)
         stop_on_signals(lambda: begin_drain(rooms, http))
         local.arm()
-        sweeper = asyncio.create_task(sweep(rooms.journal))
+        background = [
+            asyncio.create_task(sweep(rooms.journal)),
+            asyncio.create_task(discovery.watch(rooms.http, config.gateway, rooms.gateway.offer)),
+        ]
         found = announce(home, rooms, address)
         spare_the_collector()
         try:
             await http.serve(sockets=[listener])
         finally:
             found.unlink(missing_ok=True)
-            sweeper.cancel()
-            await asyncio.gather(sweeper, return_exceptions=True)
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
 
 
 def begin_drain(rooms: Server, http: HttpServer) -> None:

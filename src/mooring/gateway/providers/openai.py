@@ -8,6 +8,7 @@ from ..provider import Vendor
 class Provider(Vendor):
     base_url = "https://api.openai.com/v1"
     api_key_env = "OPENAI_API_KEY"
+    example = "gpt-5-mini"
     price_provider = "openai"
     # The dearest inline image: 5,667 tokens a tile and 2,833 more at gpt-4o-mini's multiplier, eight tiles.
     media_tokens = 50_000

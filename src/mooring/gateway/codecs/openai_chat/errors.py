@@ -57,6 +57,8 @@ def describe(body: bytes) -> Described:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = re.sub(r"<[^>]{0,500}>|\s+", " ", body[:2000].decode(errors="replace")).strip()
         return Described(message=shorten(text) or "an empty body")
+    if isinstance(decoded, list) and len(decoded) == 1:  # Gemini's compatible address wraps its error in a list
+        decoded = decoded[0]
     error: Any = decoded
     if isinstance(decoded, dict):
         error = decoded.get("error") or decoded.get("detail") or decoded.get("message") or decoded

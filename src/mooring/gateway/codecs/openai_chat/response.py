@@ -78,6 +78,10 @@ def usage_of(wire: WireUsage) -> Usage:
     reasoning = (outputs.reasoning_tokens if outputs else None) or 0
     if reasoning and wire.total_tokens == prompt + completion + reasoning:
         completion += reasoning  # xAI counts reasoning beside the completion; the total is the arbiter
+    elif not reasoning and wire.total_tokens and wire.total_tokens > prompt + completion and prompt:
+        # Gemini's compatible address counts and bills thoughts in the total alone.
+        reasoning = wire.total_tokens - prompt - completion
+        completion += reasoning
     return Usage(
         input_tokens=prompt,
         output_tokens=completion,
