@@ -40,8 +40,8 @@ CONFIG_HEAD = f"""{MADE}
 # Configuration
 
 Everything is optional: with no file at all Mooring starts, and models `local/…` (built in) can be called, those of
-vendors whose key is in the environment (`openai/…` with `OPENAI_API_KEY`), and those of Ollama, vLLM and llama.cpp on this
-machine.
+vendors whose key is in the environment (`openai/…` with `OPENAI_API_KEY`), and those of Ollama, vLLM and llama.cpp on
+this machine.
 
 Settings come from `mooring.toml` in the working directory, or the file that `MOORING_CONFIG` names; then from the
 environment: `MOORING_SECTION__KEY=value`, such as `MOORING_SERVER__PORT=8080`, wins over the file. An unknown key is
