@@ -254,10 +254,7 @@ def test_what_is_not_an_answer_is_malformed_and_may_have_been_billed(body: bytes
              "completion_tokens_details": {"reasoning_tokens": 10}},
             Usage(9, 13, reasoning_tokens=10),
         ),
-        (  # thoughts in the total alone
-            {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 22},
-            Usage(9, 13, reasoning_tokens=10),
-        ),
+        ({"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 22}, Usage(9, 13, reasoning_tokens=10)),
         ({"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": None}, Usage(9, 3)),
         ({"prompt_tokens": 1, "completion_tokens": -3}, None),
         ({"prompt_tokens": 1, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 5}}, None),
