@@ -12,6 +12,12 @@ import click
 )
 def demo_command(once: bool, docs: Path | None) -> None:
     """Start everything, tell what really happens, keep serving."""
+    import contextlib
+    import sys
+    import time
+
+    started_at = time.monotonic()
+    from mooring.cli.documents import _progress
     from mooring.cli.keys import sign_in_link
     from mooring.cli.up import prepare_process
     from mooring.demo import demo
@@ -21,11 +27,14 @@ def demo_command(once: bool, docs: Path | None) -> None:
     prepare_process()
     running = demo.start(Home.locate(), log=lambda line: click.echo(line, err=True))
     try:
-        with running.up.supervisor.tended():
-            Tour(running, click.echo, docs=docs.resolve() if docs else None).walk()
+        has_bar = docs is not None and sys.stderr.isatty()
+        with running.up.supervisor.tended(), _progress() if has_bar else contextlib.nullcontext() as progress:
+            folder = docs.resolve() if docs else None
+            Tour(running, click.echo, docs=folder, progress=progress, started_at=started_at).walk()
         if once:
             return
-        click.echo(f"Its pages: {sign_in_link(running.config, running.home, running.up.endpoint.url)}")
+        link = sign_in_link(running.config, running.home, running.up.endpoint.url, to="/ui/tour")
+        click.echo(f"All of it as pages (the link signs you in, once): {link}")
         key = demo.client_key(running)
         click.echo("It keeps serving; Ctrl-C ends it. Try:")
         click.echo(

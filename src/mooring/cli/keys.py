@@ -85,8 +85,8 @@ def login(project: str) -> None:
     click.echo(sign_in_link(config.load(), storage.Home.locate(), endpoint.url, project=project))
 
 
-def sign_in_link(settings: "Config", home: "Home", url: str, *, project: str = "default") -> str:
-    """A link to the pages of the server at `url`, with a fresh token."""
+def sign_in_link(settings: "Config", home: "Home", url: str, *, project: str = "default", to: str | None = None) -> str:
+    """A link to the pages of the server at `url`, with a fresh token; `to` is the page behind it."""
     import asyncio
 
     from mooring.server.ui.session import login_path, mint
@@ -96,4 +96,4 @@ def sign_in_link(settings: "Config", home: "Home", url: str, *, project: str = "
         async with build(settings, home, kind="cli") as rooms:
             return await mint(rooms, project)
 
-    return url + login_path(asyncio.run(make()))
+    return url + login_path(asyncio.run(make()), to=to)

@@ -12,9 +12,9 @@ from ..errors import reply_for
 from ..exchange import Exchange, Reply, json_reply
 from ..following import follow
 from ..server import Handle, Route
-from . import ask, asking, calls, documents, home, runs
+from . import ask, asking, calls, documents, home, runs, tour
 from .render import HEADERS, STATIC, Renderer, html_reply, redirect
-from .session import Sessions, SignedOut, form, require_own_origin, spend
+from .session import Sessions, SignedOut, form, own_path, require_own_origin, spend
 
 View = Callable[[Server, Exchange, Caller], Awaitable[dict[str, Any]]]
 Write = Callable[[Server, Exchange, Caller], Awaitable[str]]
@@ -44,6 +44,7 @@ PAGES = (
     Page("/ui/runs", "runs.html", "runs", runs.view),
     Page("/ui/runs/{run_id}", "run.html", "runs", runs.view_run),
     Page("/ui/calls/{call_id}", "call.html", "runs", calls.view),
+    Page("/ui/tour", "tour.html", "home", tour.view),
     Page("/ui/documents", "documents.html", "documents", documents.view),
     Page("/ui/documents/{document_id}", "document.html", "documents", documents.view_document),
 )
@@ -160,17 +161,18 @@ class Site:
 
     async def login_page(self, exchange: Exchange) -> Reply:
         """Only shows a button: whoever fetches the link to preview it spends nothing."""
-        return self._login(token=exchange.query.get("token"))
+        return self._login(token=exchange.query.get("token"), to=own_path(exchange.query.get("to")))
 
     async def login(self, exchange: Exchange) -> Reply:
         try:
             require_own_origin(exchange)
-            key = await spend(self._rooms, (await form(exchange)).get("token", ""))
+            fields = await form(exchange)
+            key = await spend(self._rooms, fields.get("token", ""))
         except NotAuthenticated as error:
             return self._login(error=str(error), status=401)
         except MooringError as error:
             return self._error(error, section="")
-        return redirect("/ui/home", [self._sessions.set_cookie(exchange, key)])
+        return redirect(own_path(fields.get("to")), [self._sessions.set_cookie(exchange, key)])
 
     async def logout(self, exchange: Exchange) -> Reply:
         """Ends the session everywhere, not only in this browser."""
@@ -185,8 +187,10 @@ class Site:
 
     # pages without a view -------------------------------------------------------------------------------------------
 
-    def _login(self, *, token: str | None = None, error: str | None = None, status: int = 200) -> Reply:
-        data = {"token": token, "error": error}
+    def _login(
+        self, *, token: str | None = None, error: str | None = None, to: str = "/ui/home", status: int = 200
+    ) -> Reply:
+        data = {"token": token, "error": error, "to": to}
         return html_reply(self._render("login.html", data, section=None, twin=None), status=status)
 
     def _error(self, error: MooringError, *, section: str) -> Reply:

@@ -9,6 +9,7 @@ from mooring.core import ids
 from mooring.gateway.keys import Caller
 from mooring.journal.records import RunRecord, RunState
 from mooring.tracing import Traces
+from mooring.tracing.verify import verify
 from mooring.wiring import Server
 
 from ..exchange import Exchange
@@ -74,6 +75,7 @@ async def view_run(rooms: Server, exchange: Exchange, caller: Caller) -> dict[st
         ],
         "last_seq": trace.events[-1].seq if trace.events else 0,
         "is_over": run.state in OVER,
+        "findings": [str(one) for one in verify(trace)] if run.state in OVER else None,
         "is_live": run.state not in (*OVER, "parked"),
     }
 

@@ -6,6 +6,7 @@ goes to `/ui` alone, so that no page of another site can make a browser speak to
 """
 
 import hmac
+import re
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,6 +20,7 @@ from ..exchange import Exchange
 
 TOKEN_SECONDS = 600
 SESSION_SECONDS = 14 * 86_400
+_PAGE = re.compile(r"/ui/[a-z]{1,20}(?:/[a-z0-9_]{1,60})?")
 SESSION_SCOPES = ("call", "read", "write")
 
 
@@ -31,9 +33,14 @@ async def mint(rooms: Server, project_id: str) -> str:
     return await rooms.keys.create(project_id, name="sign-in link", scopes=(LOGIN,), lifetime_seconds=TOKEN_SECONDS)
 
 
-def login_path(token: str) -> str:
-    """Where the token's button is."""
-    return f"/ui/login?token={token}"
+def login_path(token: str, *, to: str | None = None) -> str:
+    """Where the token's button is, and the page that follows it."""
+    return f"/ui/login?token={token}" + (f"&to={to}" if to else "")
+
+
+def own_path(path: str | None) -> str:
+    """A page of ours to go on to; Home for anything else."""
+    return path if path is not None and _PAGE.fullmatch(path) else "/ui/home"
 
 
 async def spend(rooms: Server, token: str) -> str:
