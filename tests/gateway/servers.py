@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,12 @@ OLLAMA = {
     "/": "Ollama is running",
 }
 VLLM = {"/v1/models": {"object": "list", "data": [{"id": "Qwen/Qwen3-8B", "object": "model", "owned_by": "vllm"}]}}
+CHAT = {
+    "id": "c",
+    "object": "chat.completion",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello."}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+}
 # It has a shim of Ollama's API too, so that the paths alone do not tell them apart.
 LLAMACPP = {
     "/v1/models": {"models": [{}], "data": [{"id": "gemma.gguf", "owned_by": "llamacpp"}]},
@@ -34,12 +41,15 @@ class Canned:
         self.writers.append(writer)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                path = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1].decode()
+                head = await reader.readuntil(b"\r\n\r\n")
+                path = head.split(b" ", 2)[1].decode()
+                length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+                await reader.readexactly(int(length[1]) if length else 0)
                 self.asked.append(path)
                 page = self.pages.get(path)
                 body = page.encode() if isinstance(page, str) else json.dumps(page).encode()
-                head = b"HTTP/1.1 200 OK" if page is not None else b"HTTP/1.1 404 Not Found"
-                writer.write(head + b"\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+                status = b"HTTP/1.1 200 OK" if page is not None else b"HTTP/1.1 404 Not Found"
+                writer.write(status + b"\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
                 await writer.drain()
         writer.close()
 

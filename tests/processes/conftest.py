@@ -111,6 +111,22 @@ class Yard:
         request = Request(method=method, url=url, headers=headers, body=body)
         return await self.http.send(request, deadlines=DEADLINES)
 
+    async def shell(self, line: str, folder: Path, **environment: str) -> tuple[int, str, str]:
+        """A line as it would be pasted into a terminal; its exit code and both outputs."""
+        process = await asyncio.create_subprocess_exec(
+            "sh",
+            "-c",
+            line,
+            env={**self.environment, **environment},
+            cwd=folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(SECONDS):
+            out, err = await process.communicate()
+        return process.returncode or 0, out.decode(), err.decode()
+
     async def status(self, method: str, url: str, key: str = "", body: bytes = b"") -> int:
         response = await self.open(method, url, key, body)
         await response.read(1_000_000)
@@ -142,7 +158,11 @@ def yard(tmp_path: Path) -> Open:
                 f'[gateway.providers.sim]\ntype = "sim"\nbase_url = "{sim.url}/v1"\n'
                 '[gateway.providers.sim.prices."*"]\ninput_usd = "0.25"\noutput_usd = "2"\n'
             )
-            environment = {name: value for name, value in os.environ.items() if not name.startswith("MOORING_")}
+            environment = {
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith("MOORING_") and not name.endswith("_API_KEY")
+            }
             environment |= {"MOORING_HOME": str(tmp_path / "home"), "MOORING_SERVER__PORT": "0"}
             environment["MOORING_GATEWAY__DISCOVER"] = (
                 "false"  # whatever runs on this machine, the tests see none of it

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .exports import env_command
+
 if TYPE_CHECKING:
     from mooring.config import Config
     from mooring.storage import Home
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
 @click.group("keys")
 def keys_command() -> None:
     """Create, list and revoke API keys."""
+
+
+keys_command.add_command(env_command)
 
 
 @keys_command.command("create")

@@ -18,17 +18,17 @@ APP = click.option(
 def up_command(app_path: Path | None) -> None:
     """Start serve and the workers, and keep them running until Ctrl-C."""
     from mooring import config, storage
-    from mooring.cli.keys import sign_in_link
+    from mooring.cli import welcome
     from mooring.processes import up
 
-    settings = config.load()
+    settings = config.explain()
     home = storage.Home.locate()
-    house = up.start(settings, home, log=lambda line: click.echo(line, err=True), app_path=app_path)
+    house = up.start(settings.config, home, log=lambda line: click.echo(line, err=True), app_path=app_path)
     house.supervisor.heed_signals()
     click.echo(f"Mooring is up at {house.endpoint.url} (data in {home.path}). Ctrl-C stops it.")
-    click.echo(f"Its pages: {sign_in_link(settings, home, house.endpoint.url)} (works once, for ten minutes)")
-    click.echo("A key for clients: mooring keys create")
     try:
+        for line in welcome.lines(welcome.prepare(settings, home, house.endpoint.url)):
+            click.echo(line)
         house.supervisor.run()
     finally:
         house.stop()
