@@ -30,6 +30,8 @@ OPERATORS = {
     "serve": ("up", "One HTTP server, in the foreground."),
     "worker": ("up", "One worker, in the foreground."),
     "local": ("up", "The built-in models, on loopback."),
+    "backup": ("backup", "A whole home as one file, while it works."),
+    "restore": ("backup", "A home from a backup; nothing is sent twice."),
     "verify": ("verify", "The batteries behind the promises."),
     "sim": ("sim", "A provider that meters and misbehaves."),
 }

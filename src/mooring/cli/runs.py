@@ -99,6 +99,24 @@ def resolve(call_id: str, decision: str, result: str | None, by: str) -> None:
     click.echo(f"{call_id}: {decision}. A run that waited for it goes on.")
 
 
+@runs_command.command("resume")
+@click.argument("run_id")
+def resume(run_id: str) -> None:
+    """Queue a run (run_… or last) that was set aside; a worker takes it."""
+    from mooring.cli.rooms import PROJECT, find_run, with_rooms
+    from mooring.core import ids
+    from mooring.journal.records import RunRecord
+    from mooring.wiring import Server
+
+    async def work(rooms: Server) -> RunRecord:
+        run = await find_run(rooms, run_id)
+        await rooms.journal.resume_run(PROJECT, run.id)
+        return await rooms.journal.get_run(PROJECT, run.id)
+
+    run = with_rooms(work)
+    click.echo(f"{ids.show('run', run.id)} is {run.state}.")
+
+
 @runs_command.command("cancel")
 @click.argument("run_id")
 def cancel(run_id: str) -> None:
