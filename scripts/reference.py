@@ -59,7 +59,7 @@ def config_page() -> str:
     return CONFIG_HEAD + "".join(sections(Config, ""))
 
 
-PLACEHOLDERS = {"prices": "MODEL"}
+PLACEHOLDERS = {"prices": "MODEL", "facts": "MODEL"}
 
 
 def sections(model: type[BaseModel], path: str) -> Iterator[str]:
@@ -113,6 +113,8 @@ def annotation_words(annotation: Any) -> str:
         return "`env:NAME` or `file:PATH`"
     if origin is tuple:
         return "list of tables" if typing.get_origin(arguments[0]) is dict else "list of texts"
+    if origin is dict:
+        return f"table of {annotation_words(arguments[1])}s"
     raise TypeError(f"no words for {annotation}")
 
 

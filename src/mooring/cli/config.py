@@ -1,6 +1,7 @@
 """`config`: what Mooring will do, before it does it."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -45,3 +46,51 @@ def schema() -> None:
     from mooring import config
 
     click.echo(json.dumps(config.Config.model_json_schema(), indent=2))
+
+
+@config_command.group("routes")
+def routes() -> None:
+    """Which target answers a request, and why."""
+
+
+@routes.command("explain")
+@click.argument("request", metavar="REQUEST.json", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@FILE
+@click.option("--session", default="", help="The conversation, for a sticky model.")
+@click.option("--json", "is_json", is_flag=True, help="As JSON.")
+def explain(request: Path, path: Path | None, session: str, is_json: bool) -> None:
+    """In which order the targets of REQUEST.json's model would be tried, and why not the others. Nothing is sent."""
+    import json
+
+    from mooring import config
+    from mooring.gateway.explain import explain as explained
+
+    found = explained(config.load(path).gateway, request.read_bytes(), session=session, health=_health())
+    if is_json:
+        click.echo(json.dumps(found.facts(), ensure_ascii=False, indent=2))
+        return
+    for line in found.lines():
+        click.echo(line)
+
+
+def _health() -> list[dict[str, Any]] | None:
+    """What the running `serve` says of its targets; None where none runs."""
+    import json
+    import urllib.error
+    import urllib.request
+
+    from mooring.client.discovery import running_endpoint
+    from mooring.storage import Home
+
+    endpoint = running_endpoint(Home.locate().path)
+    if endpoint is None:
+        return None
+    request = urllib.request.Request(  # noqa: S310  # the home's own server
+        endpoint.url + "/v1/targets", headers={"authorization": f"Bearer {endpoint.key}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            data: list[dict[str, Any]] = json.load(answer)["data"]
+            return data
+    except (urllib.error.URLError, OSError, ValueError, KeyError):
+        return None
