@@ -24,28 +24,36 @@ def config_command() -> None:
 def check(path: Path | None) -> None:
     """Say what is wrong, all at once."""
     from mooring import config
+    from mooring.core.errors import ConfigError
 
-    config.load(path)
+    found = config.explain(path)
+    if mistakes := config.mistakes(found.config):
+        raise ConfigError(config.listed(config.origin_of(path), mistakes))
     click.echo("The configuration is valid.")
 
 
 @config_command.command("show")
 @FILE
-def show(path: Path | None) -> None:
-    """The effective configuration as JSON; secrets are references, never values."""
-    from mooring import config
+@click.option("--json", "as_json", is_flag=True, help="For programs, with the sources by path.")
+def show(path: Path | None, as_json: bool) -> None:
+    """The effective configuration, and where each value comes from; secrets are references, never values."""
+    import json
 
-    click.echo(config.load(path).model_dump_json(indent=2))
+    from mooring import config
+    from mooring.cli import settings
+
+    found = config.explain(path)
+    click.echo(json.dumps(settings.as_data(found)) if as_json else settings.as_toml(found), nl=as_json)
 
 
 @config_command.command("schema")
 def schema() -> None:
-    """The JSON Schema of mooring.toml."""
+    """The JSON Schema of mooring.toml, for editors."""
     import json
 
-    from mooring import config
+    from mooring.cli import settings
 
-    click.echo(json.dumps(config.Config.model_json_schema(), indent=2))
+    click.echo(json.dumps(settings.schema(), indent=2))
 
 
 @config_command.group("routes")
