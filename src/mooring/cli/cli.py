@@ -25,6 +25,7 @@ VERBS = {
     "cost": ("cost", "The bill; budgets; reconcile with the provider's export."),
     "keys": ("keys", "Create, list and revoke API keys."),
     "config": ("config", "Check and show the configuration."),
+    "doctor": ("doctor", "Is all well? What it takes, whom it talks to, what waits."),
 }
 OPERATORS = {
     "serve": ("up", "One HTTP server, in the foreground."),

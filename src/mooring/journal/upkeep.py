@@ -11,7 +11,7 @@ from mooring.storage.blobs import BlobRef
 
 from .attempts import reservations_of
 from .liveness import Liveness
-from .repository import checks, processes, runs
+from .repository import backlog, checks, processes, runs
 from .repository.contents import BLOB, FRAME, RAW, Kept
 from .runs import RunParked
 
@@ -23,8 +23,46 @@ class Restored(NamedTuple):
     parked: int
 
 
+class Backlog(NamedTuple):
+    """What waits for a person, a worker or a projection."""
+
+    uncertain: int
+    unsettled: int
+    open_runs: int
+    overdue: int
+    outbox: int
+    outbox_age_us: int
+    calls_at_most: int
+
+
 class Upkeep(Liveness):
-    """Set a restored copy to rest; check it."""
+    """Set a restored copy to rest; check it; say what waits."""
+
+    async def backlog(self, *, overdue_us: int) -> Backlog:
+        """What waits. A run is overdue if a worker could have taken it for so long."""
+        at_us = self._now()
+
+        def query(tx: Tx) -> Backlog:
+            count, oldest = backlog.outbox(tx)
+            return Backlog(
+                uncertain=backlog.uncertain(tx),
+                unsettled=backlog.unsettled(tx),
+                open_runs=backlog.open_runs(tx),
+                overdue=backlog.overdue(tx, at_us - overdue_us),
+                outbox=count,
+                outbox_age_us=at_us - oldest if oldest is not None else 0,
+                calls_at_most=backlog.calls_at_most(tx),
+            )
+
+        return await self._database.read_async(query)
+
+    async def newest_at_us(self) -> int:
+        """When the newest attempt was written."""
+        return await self._database.read_async(backlog.newest_at_us)
+
+    async def recent_targets(self, project_id: str, limit: int = 10_000) -> list[str]:
+        """The targets of the newest attempts."""
+        return await self._database.read_async(lambda tx: backlog.recent_targets(tx, project_id, limit))
 
     async def set_to_rest(self, *, reason: str | None) -> Restored:
         """This database is a copy: nothing of it may be sent again by itself.
