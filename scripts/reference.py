@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 import mooring
 from mooring.cli.cli import OPERATORS, VERBS
 from mooring.cli.cli import mooring as root
+from mooring.cli.exits import MEANINGS
 from mooring.config import Config
 from mooring.core.errors import MooringError
 
@@ -45,10 +46,9 @@ this machine.
 
 Settings come from `mooring.toml` in the working directory, or the file that `MOORING_CONFIG` names; then from the
 environment: `MOORING_SECTION__KEY=value`, such as `MOORING_SERVER__PORT=8080`, wins over the file. An unknown key is
-refused with the nearest known one, and all mistakes are reported at once: `mooring config check`. `mooring config
-show` prints what is in force and who said so. Editors complete and check the file by its schema: `mooring config
-schema > mooring.schema.json`, and `#:schema ./mooring.schema.json` as the file's first line. A secret is a reference,
-`env:NAME` or `file:PATH`; a literal key is refused.
+refused with the nearest known one, and all mistakes are reported at once: `mooring config check`. `mooring config show`
+prints what is in force, `mooring config schema` its JSON Schema. A secret is a reference, `env:NAME` or `file:PATH`; a
+literal key is refused.
 
 `MOORING_HOME` names the folder of all data; without it, `.mooring/` is looked for upward from the working directory,
 like `.git`, and made there if there is none. `MOORING_URL` and `MOORING_API_KEY` are for clients: which server, which
@@ -60,7 +60,7 @@ def config_page() -> str:
     return CONFIG_HEAD + "".join(sections(Config, ""))
 
 
-PLACEHOLDERS = {"prices": "MODEL", "facts": "MODEL"}
+PLACEHOLDERS = {"prices": "MODEL"}
 
 
 def sections(model: type[BaseModel], path: str) -> Iterator[str]:
@@ -114,8 +114,6 @@ def annotation_words(annotation: Any) -> str:
         return "`env:NAME` or `file:PATH`"
     if origin is tuple:
         return "list of tables" if typing.get_origin(arguments[0]) is dict else "list of texts"
-    if origin is dict:
-        return f"table of {annotation_words(arguments[1])}s"
     raise TypeError(f"no words for {annotation}")
 
 
@@ -142,14 +140,28 @@ def default_words(field: FieldInfo) -> str:
 CLI_HEAD = f"""{MADE}
 # Command line
 
-`mooring VERB --help` says the same. Exit codes: 0 done · 1 it failed, or what was verified did not hold · 2 the command
-line was wrong · 130 Ctrl-C. An error is one line on standard error that says what to do. `mooring sim` and
-`mooring local` hand their arguments on: `mooring sim -- --help`.
+`mooring VERB --help` says the same. `runs`, `documents`, `keys` and `cost` alone list: `mooring runs --limit 5` is
+`mooring runs list --limit 5`. `mooring sim` and `mooring local` hand their arguments on: `mooring sim -- --help`.
+
+Standard output is the answer; standard error is for people: progress, remarks, errors. On a terminal tables are
+coloured (not with `NO_COLOR`) and fit its width, and long work shows a bar. Anywhere else there are no colours, no
+bars, and every cell is whole.
+
+With `--json` standard output is one JSON document, whatever happens: the answer with at least the names listed below,
+or `{{"error": {{"code": "…", "message": "…", "hint": "…"}}}}` with an exit code that is not 0; `code` is one of the
+[errors](errors.md), or `usage`, `os_error`, `interrupted`, `internal_error`. Amounts are integers of nano-dollars,
+times integers of microseconds since 1970 (UTC). `mooring up --json` prints its document once it is up, and serves on.
+
+## Exit codes
+
+| code | what it means |
+|---|---|
 """
 
 
 def cli_page() -> str:
-    text = CLI_HEAD
+    text = CLI_HEAD + "".join(f"| {code.value} | {meaning} |\n" for code, meaning in MEANINGS.items())
+    text += "\n`mooring run FILE` ends with the file's own code; 128 + n if the signal n ended it.\n"
     with click.Context(root, info_name="mooring") as context:
         for title, verbs in (("Commands", VERBS), ("Operators' commands", OPERATORS)):
             text += f"\n## {title}\n"
@@ -172,6 +184,9 @@ def command_text(command: click.Command, name: str, parent: click.Context) -> It
                 found = command.get_command(context, inner)
                 assert found is not None
                 yield from command_text(found, inner, context)
+        elif command.epilog:
+            lines = [line.strip() for line in command.epilog.splitlines() if line.startswith("  ")]
+            yield "\n```sh\n" + "\n".join(lines) + "\n```\n"
 
 
 def option_row(option: click.Option) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mooring import App, AsyncClient
-from mooring.agents import AgentHandler
+from mooring.agents import AgentRunner
 from mooring.client.encoding import canonical
 from mooring.config import Config
 from mooring.core import ids
@@ -85,7 +85,7 @@ class World:
     async def work(self, app: App | None = None, *, rooms: Server | None = None, **options: Any) -> None:
         """Claim one run and work on it, as a worker does."""
         rooms = rooms or self.worker
-        handler = AgentHandler(rooms.journal, self.client, app, **options)
+        handler = AgentRunner(rooms.journal, self.client, app, **options)
         record = await rooms.journal.claim_run(["agent"])
         assert record is not None
         try:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from mooring import App, Context, Limits
-from mooring.agents import AgentHandler, replay
+from mooring.agents import AgentRunner, replay
 from mooring.client import Tool
 from mooring.core.errors import NotFound
 
@@ -33,11 +33,11 @@ def shop(
     return app
 
 
-def handler(w: World, app: App) -> AgentHandler:
+def handler(w: World, app: App) -> AgentRunner:
     def no_client() -> None:
         raise AssertionError("a replay asks nobody")
 
-    return AgentHandler(w.worker.journal, no_client, app)  # type: ignore[arg-type]
+    return AgentRunner(w.worker.journal, no_client, app)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("model", ["sim/agent", "sim/agent-parallel"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mooring import App, AsyncClient
-from mooring.agents import AgentHandler
+from mooring.agents import AgentRunner
 from mooring.client.encoding import canonical
 from mooring.core import ids
 from mooring.journal.records import NewRun
@@ -38,7 +38,7 @@ def test_a_run_waits_for_serve_and_follows_it_to_another_port(tmp_path: Path, mo
             record = await worker.journal.create_run(run)
             claimed = await worker.journal.claim_run(["agent"])
             assert claimed is not None
-            handler = AgentHandler(worker.journal, AsyncClient, app)
+            handler = AgentRunner(worker.journal, AsyncClient, app)
             working = asyncio.create_task(handler.run(claimed))
             await worker.journal.wait_events("default", record.id, after=0, timeout_seconds=10)
             async with serving(config_for(sim), home):
@@ -76,7 +76,7 @@ def test_another_homes_serve_on_the_port_of_ours_is_not_mistaken_for_it(
             record = await worker.journal.create_run(run)
             claimed = await worker.journal.claim_run(["agent"])
             assert claimed is not None
-            handler = AgentHandler(worker.journal, AsyncClient, app)
+            handler = AgentRunner(worker.journal, AsyncClient, app)
             async with serving(config_for(sim), home) as (_, url):
                 working = asyncio.create_task(handler.run(claimed))
                 await began.wait()

@@ -64,6 +64,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def home(folder: Path) -> Path:
+    """A home in which nothing has happened yet."""
+    with_rooms(_nothing)
+    return folder / ".mooring"
+
+
+async def _nothing(rooms: Server) -> None:
+    """Opening it was enough."""
+
+
+@pytest.fixture
 def cli(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     """`cli("runs", "list")` as if it was typed."""
 

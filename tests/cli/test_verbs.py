@@ -7,7 +7,7 @@ import pytest
 from .conftest import Cli, queued_run, uncertain_call
 
 
-def test_nothing_recorded_yet_is_said_with_what_to_do(cli: Cli) -> None:
+def test_nothing_recorded_yet_is_said_with_what_to_do(cli: Cli, home: Path) -> None:
     assert cli("runs").out == "No runs yet. Start one: mooring run app.py\n"
     assert cli("runs", "list", "--json").json == []
     assert cli("runs", "uncertain").out == "Nothing is uncertain.\n"
@@ -26,17 +26,18 @@ def test_keys_are_created_listed_and_revoked(cli: Cli) -> None:
     assert "call" in listed
     assert listed.rstrip().endswith("shop")
     assert secret not in listed
-    key_id = listed.split()[0]
+    assert listed.splitlines()[0].split() == ["KEY", "STATE", "SCOPES", "NAME"]
+    key_id = listed.splitlines()[1].split()[0]
     assert cli("keys", "list", "--project", "other").out.startswith("No keys yet")
-    assert cli("keys", "revoke", key_id, "--project", "other").code == 1
+    assert cli("keys", "revoke", key_id, "--project", "other").code == 5
     assert cli("keys", "revoke", key_id).out == f"{key_id} is revoked.\n"
     assert "revoked" in cli("keys", "list").out
-    assert cli("keys", "revoke", key_id).code == 1
+    assert cli("keys", "revoke", key_id).code == 5
 
 
 def test_a_queued_run_is_listed_and_cancelled(cli: Cli) -> None:
     run = queued_run()
-    assert cli("runs", "list").out.startswith(f"{run}  queued")
+    assert cli("runs", "list").out.splitlines()[1].startswith(f"{run}  queued")
     [shown] = cli("runs", "list", "--json").json
     assert (shown["id"], shown["agent"], shown["input"]) == (run, "support", "Go.")
     assert cli("runs", "cancel", "last").out == f"{run} is cancelled.\n"
@@ -46,15 +47,14 @@ def test_a_queued_run_is_listed_and_cancelled(cli: Cli) -> None:
 @pytest.mark.parametrize("decision", ["completed", "failed", "retry"])
 def test_an_uncertain_call_waits_for_a_decision(cli: Cli, decision: str) -> None:
     call = uncertain_call()
-    listed = cli("runs", "uncertain").out
-    assert listed.startswith(f"{call}  tool")
-    assert "held $0.000005000" in listed
-    assert "mooring runs resolve CALL --as completed|failed|retry" in listed
+    listed = cli("runs", "uncertain")
+    assert listed.out.splitlines()[1].split() == [call, "tool", "refund", "$0.000005000"]
+    assert listed.err == "Decide with: mooring runs resolve CALL --as completed|failed|retry\n"
     [row] = cli("runs", "uncertain", "--json").json
     assert (row["call_id"], row["name"], row["held_nanos"]) == (call, "refund", 5_000)
     assert cli("runs", "resolve", call, "--as", decision).out.startswith(f"{call}: {decision}.")
     assert cli("runs", "uncertain").out == "Nothing is uncertain.\n"
-    assert cli("runs", "resolve", call, "--as", decision).code == 1
+    assert cli("runs", "resolve", call, "--as", decision).code == 5
 
 
 def test_budgets_are_set_changed_and_listed(cli: Cli) -> None:
@@ -62,9 +62,10 @@ def test_budgets_are_set_changed_and_listed(cli: Cli) -> None:
     assert cli("cost", "budget", "0.50", "--scope", "user", "--subject", "u_1", "--window", "day").code == 0
     assert cli("cost", "budget", "30").code == 0
     lines = cli("cost", "budgets").out.splitlines()
-    assert sorted(lines) == [
-        "project (all) per month: settled $0.000000000 + held $0.000000000 of $30.000000000",
-        "user u_1 per day: settled $0.000000000 + held $0.000000000 of $0.500000000",
+    assert lines[0].split() == ["SCOPE", "SUBJECT", "WINDOW", "SETTLED", "HELD", "CAP"]
+    assert sorted(line.split() for line in lines[1:]) == [
+        ["project", "(all)", "month", "$0.000000000", "$0.000000000", "$30.000000000"],
+        ["user", "u_1", "day", "$0.000000000", "$0.000000000", "$0.500000000"],
     ]
 
 
@@ -95,10 +96,10 @@ def test_documents_are_added_listed_and_removed(cli: Cli, folder: Path) -> None:
     assert "default: 2 added, 0 changed, 0 unchanged, 0 removed, 1 unreadable; 2 passages" in added.err
     assert "2 unchanged" in cli("documents", "add", "docs").err
     listed = cli("documents", "list").out
-    assert [line.split()[0] for line in listed.splitlines()] == ["photo.md", "refunds.md", "tea.txt"]
-    assert "unreadable: " in listed
+    assert [line.split()[0] for line in listed.splitlines()] == ["PATH", "photo.md", "refunds.md", "tea.txt"]
+    assert listed.splitlines()[1].split()[1] == "unreadable"
     assert cli("documents", "remove", "tea.txt").out == "1 removed from default.\n"
-    assert cli("documents", "remove", "tea.txt").code == 1
+    assert cli("documents", "remove", "tea.txt").code == 5
     assert cli("documents", "remove", "docs").out == "2 removed from default.\n"
     assert cli("documents", "list").out == "No documents in default. Add some: mooring documents add FOLDER\n"
     assert (docs / "tea.txt").exists()
@@ -108,7 +109,7 @@ def test_a_full_disk_refuses_ingestion(cli: Cli, folder: Path, monkeypatch: pyte
     (folder / "docs").mkdir()
     monkeypatch.setattr("mooring.storage.ballast.Ballast.is_full", True)
     result = cli("documents", "add", "docs")
-    assert result.code == 1
+    assert result.code == 4
     assert result.err.startswith("mooring: The disk is full")
 
 
@@ -128,7 +129,7 @@ def test_a_question_is_answered_with_a_citation_by_a_temporary_server(cli: Cli, 
 
 
 def test_a_recorded_run_is_listed_traced_billed_and_replayed(cli: Cli, recorded: str) -> None:
-    assert cli("runs").out.startswith(f"{recorded}  completed")
+    assert cli("runs").out.splitlines()[1].startswith(f"{recorded}  completed")
     trace = cli("trace", "last", "--verify")
     assert trace.code == 0, trace.err
     assert "look_up" in trace.out
@@ -160,3 +161,9 @@ def test_a_replay_whose_code_has_changed_names_the_step(cli: Cli, recorded: str,
 def test_a_script_runs_with_its_own_arguments_and_exit_code(cli: Cli, folder: Path) -> None:
     (folder / "script.py").write_text("import sys; sys.exit(len(sys.argv))")
     assert cli("run", "script.py", "a", "--b").code == 3
+
+
+def test_a_tour_that_keeps_serving_has_no_document(cli: Cli) -> None:
+    result = cli("demo", "--json")
+    assert result.code == 2
+    assert result.json["error"]["message"] == "--json goes with --once: a tour that keeps serving has no end."

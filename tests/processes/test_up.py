@@ -79,7 +79,7 @@ def test_a_second_up_on_a_home_is_refused(yard: Open) -> None:
         async with yard() as y:
             await y.up()
             code, said = await (await y.start("up")).ended()
-            assert code == 1
+            assert code == 2
             assert said.startswith("mooring: Another `mooring up` runs on ")
             assert len(y.living("serve")) == 1
 
@@ -90,7 +90,7 @@ def test_beyond_loopback_nothing_starts_without_a_key(yard: Open) -> None:
     async def scenario() -> None:
         async with yard() as y:
             code, said = await (await y.start("up", MOORING_SERVER__HOST="0.0.0.0")).ended()
-            assert code == 1
+            assert code == 2
             assert "Listening on 0.0.0.0 without any API key is refused. Run: mooring keys create" in said
             assert not y.living("serve")
 
@@ -112,7 +112,7 @@ def test_an_app_that_does_not_load_is_told_with_file_and_line(yard: Open, text: 
             app: Path = y.folder / "app.py"
             app.write_text(text)
             code, said = await (await y.start("up", "--app", "app.py", MOORING_WORKER__COUNT="1")).ended()
-            assert code == 1
+            assert code == 2
             assert says.format(app=app) in said
             assert said.endswith("mooring: worker-1 ended before it was ready. Its message is above.\n")
             assert "Traceback" not in said
@@ -125,7 +125,7 @@ def test_a_wrong_configuration_is_told_once_before_anything_starts(yard: Open) -
     async def scenario() -> None:
         async with yard() as y:
             code, said = await (await y.start("up", MOORING_SERVER__PROT="1")).ended()
-            assert code == 1
+            assert code == 2
             assert said.count("server.prot: unknown key. Did you mean 'port'?") == 1
             assert not (y.folder / "home").exists()
 

@@ -61,12 +61,12 @@ class ReplayReport(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class AgentSource(Protocol):
-    """Who knows the code of a run: the worker's `AgentHandler`."""
+    """Who knows the code of a run: the worker's `AgentRunner`."""
 
     async def agent_of(self, record: RunRecord) -> Agent: ...
 
 
-async def replay(journal: Journal, project_id: str, run_id: bytes, handler: AgentSource) -> ReplayReport:
+async def replay(journal: Journal, project_id: str, run_id: bytes, source: AgentSource) -> ReplayReport:
     """Replay one run and compare every event, byte for byte.
 
     Raises:
@@ -78,7 +78,7 @@ async def replay(journal: Journal, project_id: str, run_id: bytes, handler: Agen
     divergence = None
     is_whole = record.finished_at_us is not None
     try:
-        outcome = await AgentLoop(await handler.agent_of(record), record, effects).drive()
+        outcome = await AgentLoop(await source.agent_of(record), record, effects).drive()
         effects.check_end(outcome)
     except _EndOfRecord:
         is_whole = False

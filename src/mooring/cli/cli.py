@@ -1,16 +1,11 @@
-"""The verbs and where they live. A verb's module is imported when the verb is called, so that `--help` stays quick.
-
-Exit codes: 0 done, 1 it did not hold or failed, 2 the command line was wrong, 130 Ctrl-C.
-"""
+"""The verbs and where they live. A verb's module is imported when the verb is called, so that `--help` stays quick."""
 
 import importlib
-import os
-import sys
 from typing import Any
 
 import click
 
-from mooring.core.errors import MooringError
+from .output import examples
 
 VERBS = {
     # name: (module, one line)
@@ -25,16 +20,14 @@ VERBS = {
     "cost": ("cost", "The bill; budgets; reconcile with the provider's export."),
     "keys": ("keys", "Create, list and revoke API keys."),
     "config": ("config", "Check and show the configuration."),
-    "doctor": ("doctor", "Is all well? What it takes, whom it talks to, what waits."),
 }
 OPERATORS = {
     "serve": ("up", "One HTTP server, in the foreground."),
     "worker": ("up", "One worker, in the foreground."),
     "local": ("up", "The built-in models, on loopback."),
-    "backup": ("backup", "A whole home as one file, while it works."),
-    "restore": ("backup", "A home from a backup; nothing is sent twice."),
     "verify": ("verify", "The batteries behind the promises."),
     "sim": ("sim", "A provider that meters and misbehaves."),
+    "completion": ("completion", "Print the script that completes verbs in your shell."),
 }
 
 
@@ -57,6 +50,15 @@ class Verbs(click.Group):
             with formatter.section(title):
                 formatter.write_dl([(name, line) for name, (_, line) in verbs.items()])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """By the table above: completing a verb's name imports no verb."""
+        from click.shell_completion import CompletionItem
+
+        lines = {name: line for name, (_, line) in {**VERBS, **OPERATORS}.items()}
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [CompletionItem(name, help=line) for name, line in lines.items() if name.startswith(incomplete)]
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             from mooring.core.registry import did_you_mean
@@ -65,32 +67,26 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Verbs,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples("mooring demo", 'mooring ask "How long do refunds take?" --docs handbook/', "mooring trace last"),
+)
 @click.version_option(package_name="mooring")
-def mooring() -> None:
+@click.pass_context
+def mooring(context: click.Context) -> None:
     """Mooring: the application server for generative AI."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+        click.echo(f"\n{where_it_stands()}")
 
 
-def main() -> None:
-    """The console script: errors of ours are one line that says what to do, never a traceback."""
-    try:
-        mooring(standalone_mode=False)
-    except click.exceptions.Exit as leaving:
-        sys.exit(leaving.exit_code)
-    except click.Abort:
-        click.echo("", err=True)
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except MooringError as error:
-        click.echo(f"mooring: {error}", err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # `mooring runs | head -1`: who read has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:  # a file or folder that the user named, or their home
-        click.echo(f"mooring: {error.filename or 'The system'}: {error.strerror or error}.", err=True)
-        sys.exit(1)
+def where_it_stands() -> str:
+    """This folder's home, or what to do where there is none."""
+    from .rooms import find_database
+
+    home = find_database()
+    if home is not None:
+        return f"The home of this folder is {home}. See what ran: mooring runs"
+    return "This folder has no home yet. Take the tour: mooring demo. Or begin: mooring up"

@@ -1,59 +1,88 @@
 """`cost`: the bill, budgets, and what the provider's export says."""
 
-import sys
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
+from .exits import Exit
+from .output import Column, Listing, examples, json_option, note, print_json, print_table
 
-@click.group("cost", invoke_without_command=True)
-@click.pass_context
-def cost_command(context: click.Context) -> None:
+PROJECT_OPTION = click.option("--project", default="default", show_default=True, help="Which project.")
+BUDGET_FIELDS = ("id", "scope", "subject", "window", "cap_nanos", "settled_nanos", "held_nanos", "starts_at_us")
+
+
+@click.group(
+    "cost",
+    cls=Listing,
+    default="report",
+    epilog=examples("mooring cost", "mooring cost budget 25 --window month", "mooring cost reconcile usage.csv"),
+)
+def cost_command() -> None:
     """The bill; budgets; reconcile with the provider's export."""
-    if context.invoked_subcommand is None:
-        context.invoke(report)
 
 
-@cost_command.command("report")
-@click.option("--project", default="default", show_default=True, help="Which project.")
-@click.option("--json", "as_json", is_flag=True, help="The bill as JSON.")
-def report(project: str = "default", as_json: bool = False) -> None:
+@cost_command.command("report", epilog=examples("mooring cost report", "mooring cost --json"))
+@PROJECT_OPTION
+@json_option("settled_nanos", "held_nanos", "lines")
+def report(project: str, as_json: bool) -> None:
     """What was spent, by target; what may still be owed is held."""
-    import msgspec
-
-    from mooring.cli.rooms import with_rooms
+    from mooring.cli.rooms import with_journal
     from mooring.core.money import show_usd
 
-    bill = with_rooms(lambda rooms: rooms.journal.bill(project))
+    bill = with_journal(lambda journal: journal.bill(project))
     if as_json:
-        click.echo(msgspec.json.encode(bill))
+        print_json(bill)
         return
-    for line in bill.lines:
-        click.echo(
-            f"{line.target:32} {line.attempts:6} attempts  {line.usage.input_tokens:9} in  "
-            f"{line.usage.output_tokens:9} out  {show_usd(line.settled_nanos)}"
-            + (f"  held {show_usd(line.held_nanos)}" if line.held_nanos else "")
+    if bill.lines:
+        print_table(
+            (
+                Column("target", is_flexible=True),
+                *(Column(title, is_number=True) for title in ("attempts", "input", "output", "settled", "held")),
+            ),
+            [
+                (
+                    line.target,
+                    str(line.attempts),
+                    str(line.usage.input_tokens),
+                    str(line.usage.output_tokens),
+                    show_usd(line.settled_nanos),
+                    show_usd(line.held_nanos) if line.held_nanos else "",
+                )
+                for line in bill.lines
+            ],
         )
     click.echo(f"settled {show_usd(bill.settled_nanos)}, held {show_usd(bill.held_nanos)}")
 
 
-@cost_command.command("budget")
+@cost_command.command(
+    "budget",
+    epilog=examples(
+        "mooring cost budget 25", "mooring cost budget 0.50 --scope user --subject u_42 --window day --json"
+    ),
+)
 @click.argument("cap_usd")
-@click.option("--project", default="default", show_default=True, help="Which project.")
+@PROJECT_OPTION
 @click.option(
     "--scope",
     default="project",
     show_default=True,
     type=click.Choice(["project", "key", "user", "model", "tag", "run"]),
+    help="What the cap is for.",
 )
 @click.option("--subject", default="", help="Which key, user, model, tag or run; empty for the project.")
 @click.option(
-    "--window", default="month", show_default=True, type=click.Choice(["hour", "day", "week", "month", "total"])
+    "--window",
+    default="month",
+    show_default=True,
+    type=click.Choice(["hour", "day", "week", "month", "total"]),
+    help="How long until the cap is full again (UTC).",
 )
-def budget(cap_usd: str, project: str, scope: str, subject: str, window: str) -> None:
+@json_option("id", "scope", "subject", "window", "cap_nanos")
+def budget(cap_usd: str, project: str, scope: str, subject: str, window: str, as_json: bool) -> None:
     """Set a cap of CAP_USD dollars. It cannot be overshot: each call reserves its maximum before it is sent."""
     from mooring.cli.rooms import with_rooms
+    from mooring.core import ids
     from mooring.core.money import amount, show_usd
 
     try:
@@ -64,59 +93,106 @@ def budget(cap_usd: str, project: str, scope: str, subject: str, window: str) ->
         raise click.UsageError(
             "--subject is for a scope beside project." if subject else f"Which {scope}? Name it with --subject."
         )
-    with_rooms(
+    made = with_rooms(
         lambda rooms: rooms.journal.put_budget(
             project, scope=cast(Any, scope), subject=subject, window=cast(Any, window), cap_nanos=cap
         )
     )
-    click.echo(f"{scope} {subject} may spend {show_usd(cap)} per {window}.".replace("  ", " "))
+    if as_json:
+        shown = {"id": ids.show("bud", made), "scope": scope, "subject": subject, "window": window, "cap_nanos": cap}
+        print_json(shown)
+    else:
+        click.echo(f"{scope} {subject} may spend {show_usd(cap)} per {window}.".replace("  ", " "))
 
 
-@cost_command.command("budgets")
-@click.option("--project", default="default", show_default=True, help="Which project.")
-def budgets(project: str) -> None:
+@cost_command.command("budgets", epilog=examples("mooring cost budgets"))
+@PROJECT_OPTION
+@json_option(*BUDGET_FIELDS, is_list=True)
+def budgets(project: str, as_json: bool) -> None:
     """The caps, and where each window stands."""
-    from mooring.cli.rooms import with_rooms
+    from mooring.cli.rooms import with_journal
+    from mooring.core import ids
     from mooring.core.money import show_usd
 
-    found = with_rooms(lambda rooms: rooms.journal.budgets(project))
-    if not found:
+    found = with_journal(lambda journal: journal.budgets(project))
+    if as_json:
+        shown = [{name: getattr(row, name) for name in BUDGET_FIELDS} for row in found]
+        print_json([{**fields, "id": ids.show("bud", fields["id"])} for fields in shown])
+    elif not found:
         click.echo("No budget is set. Set one: mooring cost budget 25 --window month")
-    for row in found:
-        click.echo(
-            f"{row.scope} {row.subject or '(all)'} per {row.window}: settled {show_usd(row.settled_nanos)} + "
-            f"held {show_usd(row.held_nanos)} of {show_usd(row.cap_nanos)}"
+    else:
+        titles = ("settled", "held", "cap")
+        print_table(
+            (
+                Column("scope"),
+                Column("subject", is_flexible=True),
+                Column("window"),
+                *(Column(title, is_number=True) for title in titles),
+            ),
+            [
+                (
+                    row.scope,
+                    row.subject or "(all)",
+                    row.window,
+                    *map(show_usd, (row.settled_nanos, row.held_nanos, row.cap_nanos)),
+                )
+                for row in found
+            ],
         )
 
 
-@cost_command.command("reconcile")
+@cost_command.command("reconcile", epilog=examples("mooring cost reconcile usage.csv --complete"))
 @click.argument("export", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--project", default="default", show_default=True, help="Which project.")
+@PROJECT_OPTION
 @click.option(
     "--complete",
     is_flag=True,
     help="The export names every request so far: what is held and not in it cost nothing, and is released.",
 )
-def reconcile(export: Path, project: str, complete: bool) -> None:
+@json_option("rows", "settled", "settled_nanos", "differing", "missing", "unknown")
+@click.pass_context
+def reconcile(context: click.Context, export: Path, project: str, complete: bool, as_json: bool) -> None:
     """Settle what is held from the provider's EXPORT (CSV), and compare the rest. Exit 1 if amounts differ."""
-    from mooring.cli.rooms import with_rooms
+    from mooring.cli.progress import bar
+    from mooring.cli.rooms import with_journal
     from mooring.core import ids
     from mooring.core.money import show_usd
     from mooring.gateway.reconcile import parse_csv
 
     until_us = round(export.stat().st_mtime * 1e6)
-    usages = parse_csv(export.read_text(encoding="utf-8", errors="replace"))
-    found = with_rooms(
-        lambda rooms: rooms.journal.reconcile(project, usages, is_complete_until_us=until_us if complete else None)
-    )
-    click.echo(f"{len(usages)} rows read; {found.settled} held attempts settled at {show_usd(found.settled_nanos)}.")
-    for difference in found.differing:
-        click.echo(
-            f"{ids.show('att', difference.attempt_id)}: settled {show_usd(difference.settled_nanos)}, "
-            f"metered {show_usd(difference.metered_nanos)}"
+    with bar("reconciling", "rows"):  # one transaction: it moves, and nobody can say how far it is
+        usages = parse_csv(export.read_text(encoding="utf-8", errors="replace"))
+        found = with_journal(
+            lambda journal: journal.reconcile(project, usages, is_complete_until_us=until_us if complete else None)
         )
+    differing = [
+        {
+            "attempt_id": ids.show("att", one.attempt_id),
+            "settled_nanos": one.settled_nanos,
+            "metered_nanos": one.metered_nanos,
+        }
+        for one in found.differing
+    ]
+    if as_json:
+        print_json(
+            {
+                "rows": len(usages),
+                "settled": found.settled,
+                "settled_nanos": found.settled_nanos,
+                "differing": differing,
+                "missing": [ids.show("att", attempt_id) for attempt_id in found.missing],
+                "unknown": found.unknown,
+            }
+        )
+        context.exit(Exit.FAILED if differing else Exit.DONE)
+    click.echo(f"{len(usages)} rows read; {found.settled} held attempts settled at {show_usd(found.settled_nanos)}.")
+    for one in found.differing:
+        shown = ids.show("att", one.attempt_id)
+        click.echo(f"{shown}: settled {show_usd(one.settled_nanos)}, metered {show_usd(one.metered_nanos)}")
     if found.missing:
         click.echo(f"{len(found.missing)} held attempts are not in the export; they stay held.")
     if found.unknown:
         click.echo(f"{len(found.unknown)} rows of the export are not in the journal: {', '.join(found.unknown[:5])}")
-    sys.exit(1 if found.differing else 0)
+    if differing:
+        note("Ask the provider about them: what was settled is what its answers said.")
+    context.exit(Exit.FAILED if differing else Exit.DONE)

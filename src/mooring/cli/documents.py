@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .completion import MODEL_NAME
+from .exits import Exit
+from .output import Column, Listing, examples, is_terminal, json_option, note, print_json, print_table
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,16 +20,26 @@ if TYPE_CHECKING:
 COLLECTION = click.option("--collection", default="default", show_default=True, help="Which documents.")
 
 
-@click.command("ask")
+DOCUMENT_FIELDS = ("id", "path", "source", "state", "reason", "size_bytes", "chunks", "embedded", "notes", "metadata")
+
+
+@click.command(
+    "ask",
+    epilog=examples(
+        'mooring ask "How long do refunds take?" --docs handbook/',
+        'mooring ask "Who approves a refund?" --model openai/gpt-5-mini --json',
+    ),
+)
 @click.argument("question")
 @COLLECTION
 @click.option("--docs", type=click.Path(exists=True, path_type=Path), default=None, help="Read this folder first.")
-@click.option("--model", default=None, help="Which model answers; without one, [rag] model.")
-@click.option("--json", "as_json", is_flag=True, help="The answer with citations and hits as JSON.")
-def ask_command(question: str, collection: str, docs: Path | None, model: str | None, as_json: bool) -> None:
+@click.option("--model", type=MODEL_NAME, default=None, help="Which model answers; without one, [rag] model.")
+@json_option("text", "is_answered", "citations")
+@click.pass_context
+def ask_command(
+    context: click.Context, question: str, collection: str, docs: Path | None, model: str | None, as_json: bool
+) -> None:
     """Ask a QUESTION about documents; the answer cites file, section and characters. Exit 1 if they do not say."""
-    import msgspec
-
     from mooring.client import Client
     from mooring.server.collections import show_answer
 
@@ -34,31 +48,33 @@ def ask_command(question: str, collection: str, docs: Path | None, model: str | 
     with Client() as client:
         answer = client.ask(question, collection=collection, model=model)
     if as_json:
-        click.echo(msgspec.json.encode(show_answer(answer)))
+        print_json(show_answer(answer))
     else:
         click.echo(answer.text)
         for citation in answer.citations:
             section = f" § {citation.section}" if citation.section else ""
             click.echo(f"  [{citation.number}] {citation.path}{section}, characters {citation.start}-{citation.end}")
-    sys.exit(0 if answer.is_answered else 1)
+    context.exit(Exit.DONE if answer.is_answered else Exit.FAILED)
 
 
-@click.group("documents")
+@click.group(
+    "documents",
+    cls=Listing,
+    epilog=examples("mooring documents add handbook/", "mooring documents --collection default"),
+)
 def documents_command() -> None:
     """Read folders of documents; list and remove what was read."""
 
 
-@documents_command.command("add")
+@documents_command.command("add", epilog=examples("mooring documents add handbook/ --collection handbook"))
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
 @COLLECTION
-@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@json_option("collection", "source", "added", "changed", "unchanged", "removed", "unreadable", "chunks", "embedded")
 def add_command(folder: Path, collection: str, as_json: bool) -> None:
     """Read a FOLDER (or file) of text, Markdown, HTML and PDF. A second time costs nothing; what is gone disappears."""
-    import msgspec
-
     report = add(collection, folder)
     if as_json:
-        click.echo(msgspec.json.encode(report))
+        print_json(report)
 
 
 def add(collection: str, folder: Path) -> "IngestReport":
@@ -72,14 +88,13 @@ def add(collection: str, folder: Path) -> "IngestReport":
             return await rooms.rag.ingest(PROJECT, collection, folder, progress=show)
 
         report = with_rooms(work)
-    click.echo(
+    note(
         f"{collection}: {report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
         f"{report.removed} removed, {len(report.unreadable)} unreadable; "
-        f"{report.chunks} passages, {report.embedded} embedded",
-        err=True,
+        f"{report.chunks} passages, {report.embedded} embedded"
     )
     if report.unembedded_reason:
-        click.echo(f"Passages without vectors are found by their words only: {report.unembedded_reason}", err=True)
+        note(f"Passages without vectors are found by their words only: {report.unembedded_reason}")
     return report
 
 
@@ -88,11 +103,11 @@ def _progress() -> "Iterator[Progress]":
     """On a terminal a bar over files, then one over passages; what is new or odd is a line, there and elsewhere."""
     from mooring.rag import Outcome
 
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
 
         async def tell(outcome: Outcome) -> None:
             for line in _lines(outcome):
-                click.echo(line, err=True)
+                note(line)
 
         yield tell
         return
@@ -121,35 +136,46 @@ def _lines(outcome: "Outcome") -> "Iterator[str]":
             yield f"  {'':10} {outcome.path}: {note}"
 
 
-@documents_command.command("list")
+@documents_command.command("list", epilog=examples("mooring documents list", "mooring documents --json"))
 @COLLECTION
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_option(*DOCUMENT_FIELDS, is_list=True)
 def list_command(collection: str, as_json: bool) -> None:
     """Every file that was met; the unreadable ones with their reasons."""
     from mooring.cli.rooms import PROJECT, with_rooms
+    from mooring.server.collections import show_document
 
-    found = with_rooms(lambda rooms: rooms.rag.documents(PROJECT, collection))
+    found = with_rooms(lambda rooms: rooms.rag.documents(PROJECT, collection), makes_home=False)
     if as_json:
-        import msgspec
-
-        from mooring.server.collections import show_document
-
-        click.echo(msgspec.json.encode([show_document(document) for document in found]))
-        return
-    if not found:
+        print_json([show_document(document) for document in found])
+    elif not found:
         click.echo(f"No documents in {collection}. Add some: mooring documents add FOLDER")
-    for document in found:
-        state = f"unreadable: {document.reason}" if document.reason else f"{document.chunk_count} passages"
-        if document.embedded_count < document.chunk_count:
-            state += f", {document.embedded_count} embedded"
-        notes = "".join(f"; {note}" for note in document.notes)
-        click.echo(f"{document.path:50} {document.size_bytes:9} bytes  {state}{notes}")
+    else:
+        numbers = (
+            Column("bytes", is_number=True),
+            Column("passages", is_number=True),
+            Column("embedded", is_number=True),
+        )
+        print_table(
+            (Column("path"), Column("state"), *numbers, Column("remarks", is_flexible=True)),
+            [
+                (
+                    document.path,
+                    "unreadable" if document.reason else "ready",
+                    str(document.size_bytes),
+                    str(document.chunk_count),
+                    str(document.embedded_count),
+                    "; ".join([*([document.reason] if document.reason else ()), *document.notes]),
+                )
+                for document in found
+            ],
+        )
 
 
-@documents_command.command("remove")
+@documents_command.command("remove", epilog=examples("mooring documents remove old/prices.md"))
 @click.argument("name")
 @COLLECTION
-def remove_command(name: str, collection: str) -> None:
+@json_option("collection", "name", "removed")
+def remove_command(name: str, collection: str, as_json: bool) -> None:
     """Forget the documents of NAME: a path as `list` shows it, or a folder that was added. The files stay."""
     from mooring.cli.rooms import PROJECT, with_rooms
     from mooring.core.errors import NotFound
@@ -161,7 +187,10 @@ def remove_command(name: str, collection: str) -> None:
         removed = await rooms.rag.remove(PROJECT, collection, name)
         return removed or await rooms.rag.remove(PROJECT, collection, folder)
 
-    removed = with_rooms(work)
+    removed = with_rooms(work, makes_home=False)
     if not removed:
         raise NotFound(f"'{collection}' has no document '{name}'.", hint="List them: mooring documents list")
-    click.echo(f"{removed} removed from {collection}.")
+    if as_json:
+        print_json({"collection": collection, "name": name, "removed": removed})
+    else:
+        click.echo(f"{removed} removed from {collection}.")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .output import examples, is_terminal, json_option, note, print_json
+
 if TYPE_CHECKING:
     from mooring.config import Config
     from mooring.storage import Home
@@ -38,7 +40,7 @@ USES = {
 }
 
 
-@click.command("env")
+@click.command("env", epilog=examples('eval "$(mooring keys env)"', "mooring keys env --shell fish"))
 @click.option(
     "--shell",
     type=click.Choice(list(FORMS)),
@@ -46,7 +48,8 @@ USES = {
     show_default=True,
     help="Whose words; sh is for bash and zsh too.",
 )
-def env_command(shell: str) -> None:
+@json_option("OPENAI_BASE_URL", "OPENAI_API_KEY", "MOORING_URL", "MOORING_API_KEY")
+def env_command(shell: str, as_json: bool) -> None:
     """Print the exports that point any SDK at this server, with the home's own client key."""
     from mooring import config, storage
     from mooring.cli.rooms import with_rooms
@@ -57,14 +60,17 @@ def env_command(shell: str) -> None:
     endpoint = running_endpoint(home.path)
     if endpoint is None:
         url = expected_url(config.load(), home)
-        click.echo(f"No Mooring server runs on {home.path} yet; `mooring up` will be at {url}.", err=True)
+        note(f"No Mooring server runs on {home.path} yet; `mooring up` will be at {url}.")
     else:
         url = endpoint.url
     key = with_rooms(client_key)
+    if as_json:
+        print_json(variables(url, key))
+        return
     for name, value in variables(url, key).items():
         click.echo(FORMS[shell](name, value))
-    if sys.stdout.isatty():
-        click.echo(f"To use them: {USES[shell]}", err=True)
+    if is_terminal(sys.stdout):
+        note(f"To use them: {USES[shell]}")
 
 
 def expected_url(settings: "Config", home: "Home") -> str:

@@ -5,13 +5,18 @@ from typing import TYPE_CHECKING
 import click
 
 from .exports import env_command
+from .output import Column, Listing, examples, json_option, print_json, print_table
 
 if TYPE_CHECKING:
     from mooring.config import Config
+    from mooring.gateway.keys import KeyInfo
     from mooring.storage import Home
 
 
-@click.group("keys")
+KEY_FIELDS = ("id", "name", "scopes", "state", "created_at_us", "expires_at_us", "revoked_at_us")
+
+
+@click.group("keys", cls=Listing, epilog=examples("mooring keys", "mooring keys create --name shop --scope call"))
 def keys_command() -> None:
     """Create, list and revoke API keys."""
 
@@ -19,7 +24,7 @@ def keys_command() -> None:
 keys_command.add_command(env_command)
 
 
-@keys_command.command("create")
+@keys_command.command("create", epilog=examples("mooring keys create --name shop --scope call --expires-days 90"))
 @click.option("--name", default="", help="What it is for; shown in lists.")
 @click.option("--project", default="default", show_default=True, help="Whose calls, budgets and documents it reaches.")
 @click.option(
@@ -32,7 +37,8 @@ keys_command.add_command(env_command)
 @click.option(
     "--expires-days", type=click.IntRange(1), default=None, help="Days until it stops working. Without: never."
 )
-def create(name: str, project: str, scopes: tuple[str, ...], expires_days: int | None) -> None:
+@json_option("key")
+def create(name: str, project: str, scopes: tuple[str, ...], expires_days: int | None, as_json: bool) -> None:
     """Make a key. It is shown once and kept only as a hash."""
     from mooring.cli.rooms import with_rooms
 
@@ -44,50 +50,73 @@ def create(name: str, project: str, scopes: tuple[str, ...], expires_days: int |
             lifetime_seconds=expires_days * 86_400 if expires_days else None,
         )
     )
-    click.echo(secret)
+    if as_json:
+        print_json({"key": secret})
+    else:
+        click.echo(secret)
 
 
-@keys_command.command("list")
+@keys_command.command("list", epilog=examples("mooring keys list --project shop"))
 @click.option("--project", default="default", show_default=True, help="Which project.")
-def list_(project: str) -> None:
+@json_option(*KEY_FIELDS, is_list=True)
+def list_(project: str, as_json: bool) -> None:
     """The keys of a project; never their secrets."""
     import time
 
     from mooring.cli.rooms import with_rooms
 
     now_us = time.time() * 1e6
-    keys = with_rooms(lambda rooms: rooms.keys.list(project))
-    if not keys:
-        click.echo("No keys yet. Make one: mooring keys create")
-    for key in keys:
+    keys = with_rooms(lambda rooms: rooms.keys.list(project), makes_home=False)
+
+    def state(key: "KeyInfo") -> str:
         has_expired = key.expires_at_us is not None and key.expires_at_us <= now_us
-        state = "revoked" if key.revoked_at_us else "expired" if has_expired else "active"
-        click.echo(f"{key.id}  {state:8}  {','.join(key.scopes):22}  {key.name}")
+        return "revoked" if key.revoked_at_us else "expired" if has_expired else "active"
+
+    if as_json:
+        print_json([{name: getattr(key, name, state(key)) for name in KEY_FIELDS} for key in keys])
+    elif not keys:
+        click.echo("No keys yet. Make one: mooring keys create")
+    else:
+        print_table(
+            (Column("key"), Column("state"), Column("scopes"), Column("name", is_flexible=True)),
+            [(key.id, state(key), ",".join(key.scopes), key.name) for key in keys],
+        )
 
 
-@keys_command.command("revoke")
+@keys_command.command("revoke", epilog=examples("mooring keys revoke key_01m…"))
 @click.argument("key_id")
 @click.option("--project", default="default", show_default=True, help="Which project.")
-def revoke(key_id: str, project: str) -> None:
+@json_option("id", "state")
+def revoke(key_id: str, project: str, as_json: bool) -> None:
     """Make a key stop working, within two seconds."""
-    from mooring.cli.rooms import with_rooms
+    from mooring.cli.rooms import read_id, with_rooms
 
-    with_rooms(lambda rooms: rooms.keys.revoke(project, key_id))
-    click.echo(f"{key_id} is revoked.")
+    read_id("key", key_id)
+    with_rooms(lambda rooms: rooms.keys.revoke(project, key_id), makes_home=False)
+    if as_json:
+        print_json({"id": key_id, "state": "revoked"})
+    else:
+        click.echo(f"{key_id} is revoked.")
 
 
-@keys_command.command("login")
+@keys_command.command("login", epilog=examples("mooring keys login"))
 @click.option("--project", default="default", show_default=True, help="Whose pages the browser will see.")
-def login(project: str) -> None:
+@json_option("url")
+def login(project: str, as_json: bool) -> None:
     """Print a link that signs a browser in, once, within ten minutes."""
     from mooring import config, storage
+    from mooring.cli.rooms import require_home
     from mooring.client.discovery import running_endpoint
     from mooring.core.errors import Unavailable
 
-    endpoint = running_endpoint(storage.Home.locate().path)
+    endpoint = running_endpoint(require_home())
     if endpoint is None:
         raise Unavailable("No Mooring server runs on this home.", hint="Start one with `mooring up`.")
-    click.echo(sign_in_link(config.load(), storage.Home.locate(), endpoint.url, project=project))
+    link = sign_in_link(config.load(), storage.Home.locate(), endpoint.url, project=project)
+    if as_json:
+        print_json({"url": link})
+    else:
+        click.echo(link)
 
 
 def sign_in_link(settings: "Config", home: "Home", url: str, *, project: str = "default", to: str | None = None) -> str:

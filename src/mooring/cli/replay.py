@@ -1,32 +1,33 @@
 """`replay`: a recorded run again, offline."""
 
-import sys
-
 import click
 
+from .completion import RUN_ID
+from .exits import Exit
+from .output import examples, json_option, print_json
 
-@click.command("replay")
-@click.argument("run_id", default="last")
+
+@click.command("replay", epilog=examples("mooring replay last --verify", "mooring replay run_01m… --json"))
+@click.argument("run_id", default="last", type=RUN_ID)
 @click.option(
     "--verify", is_flag=True, help="Exit 1 unless every event came out the same and the run's end was reached."
 )
-@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-def replay_command(run_id: str, verify: bool, as_json: bool) -> None:
+@json_option("run_id", "is_identical", "is_whole", "events", "model_steps", "tool_steps")
+@click.pass_context
+def replay_command(context: click.Context, run_id: str, verify: bool, as_json: bool) -> None:
     """Run RUN_ID (or `last`) again from its journal: no model, no tool, no network."""
-    import msgspec
-
-    from mooring.agents import AgentHandler, ReplayReport, replay
-    from mooring.cli.rooms import PROJECT, find_run, with_rooms
+    from mooring.agents import AgentRunner, ReplayReport, replay
+    from mooring.cli.rooms import PROJECT, find_run, with_journal
     from mooring.client import AsyncClient
-    from mooring.wiring import Server
+    from mooring.journal.journal import Journal
 
-    async def work(rooms: Server) -> ReplayReport:
-        handler = AgentHandler(rooms.journal, AsyncClient)
-        return await replay(rooms.journal, PROJECT, (await find_run(rooms, run_id)).id, handler)
+    async def work(journal: Journal) -> ReplayReport:
+        run = await find_run(journal, run_id)
+        return await replay(journal, PROJECT, run.id, AgentRunner(journal, AsyncClient))
 
-    report = with_rooms(work)
+    report = with_journal(work)
     if as_json:
-        click.echo(msgspec.json.encode(report))
+        print_json(report)
     else:
         click.echo(
             f"{report.run_id}: {report.events} events compared, {report.model_steps} model steps and "
@@ -40,4 +41,4 @@ def replay_command(run_id: str, verify: bool, as_json: bool) -> None:
         else:
             click.echo("identical" if report.is_whole else "identical so far; the run was not over")
     if verify and not (report.is_identical and report.is_whole):
-        sys.exit(1)
+        context.exit(Exit.FAILED)

@@ -4,8 +4,10 @@ import sys
 
 import click
 
+from .output import examples
 
-@click.command("sim", context_settings={"ignore_unknown_options": True})
+
+@click.command("sim", epilog=examples("mooring sim -- --port 9000"), context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def sim_command(arguments: tuple[str, ...]) -> None:
     """A provider that meters and misbehaves. `mooring sim -- --help` lists its options."""

@@ -2,20 +2,24 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
 
 import click
 
+from .output import examples, json_option, print_json
+
 APP = click.option(
     "--app", "app_path", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file with agents."
 )
 
 
-@click.command("up")
+@click.command("up", epilog=examples("mooring up", "mooring up --app app.py"))
 @APP
-def up_command(app_path: Path | None) -> None:
+@json_option("url", "home", "sign_in", "pid")
+def up_command(app_path: Path | None, as_json: bool) -> None:
     """Start serve and the workers, and keep them running until Ctrl-C."""
     from mooring import config, storage
     from mooring.cli import welcome
@@ -25,16 +29,20 @@ def up_command(app_path: Path | None) -> None:
     home = storage.Home.locate()
     house = up.start(settings.config, home, log=lambda line: click.echo(line, err=True), app_path=app_path)
     house.supervisor.heed_signals()
-    click.echo(f"Mooring is up at {house.endpoint.url} (data in {home.path}). Ctrl-C stops it.")
     try:
-        for line in welcome.lines(welcome.prepare(settings, home, house.endpoint.url)):
-            click.echo(line)
+        told = welcome.prepare(settings, home, house.endpoint.url)
+        if as_json:  # once, when it is up
+            print_json({"url": told.url, "home": str(told.home), "sign_in": told.sign_in, "pid": os.getpid()})
+        else:
+            click.echo(f"Mooring is up at {told.url} (data in {told.home}). Ctrl-C stops it.")
+            for line in welcome.lines(told):
+                click.echo(line)
         house.supervisor.run()
     finally:
         house.stop()
 
 
-@click.command("serve")
+@click.command("serve", epilog=examples("mooring serve --app app.py"))
 @APP
 def serve_command(app_path: Path | None) -> None:
     """One HTTP server, in the foreground."""
@@ -47,7 +55,7 @@ def serve_command(app_path: Path | None) -> None:
     run_loop(serve(config.load(), storage.Home.locate(), app_path=app_path))
 
 
-@click.command("worker")
+@click.command("worker", epilog=examples("mooring worker --app app.py"))
 @APP
 def worker_command(app_path: Path | None) -> None:
     """One worker, in the foreground."""
@@ -60,7 +68,7 @@ def worker_command(app_path: Path | None) -> None:
     run_loop(work(config.load(), storage.Home.locate(), app_path=app_path))
 
 
-@click.command("local", context_settings={"ignore_unknown_options": True})
+@click.command("local", epilog=examples("mooring local -- --help"), context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def local_command(arguments: tuple[str, ...]) -> None:
     """The built-in models, on loopback."""

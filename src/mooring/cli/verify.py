@@ -1,12 +1,25 @@
 """`verify`: the batteries behind the promises. Exit 1 if a promise does not hold."""
 
 import contextlib
-import json
-import sys
 from collections.abc import Iterator
-from typing import Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 import click
+
+from .exits import Exit
+from .output import examples, json_option, note, print_json
+
+
+class Report(Protocol):
+    """What a battery saw."""
+
+    @property
+    def holds(self) -> bool: ...
+
+    def lines(self) -> list[str]: ...
+
+    def facts(self) -> dict[str, Any]: ...
+
 
 POSTGRES = click.option(
     "--postgres",
@@ -17,12 +30,15 @@ POSTGRES = click.option(
 )
 
 
-@click.group("verify")
+SEED = click.option("--seed", default=1, show_default=True, help="Of the random load and moments.")
+
+
+@click.group("verify", epilog=examples("mooring verify crash --runs 20", "mooring verify ledger --kill serve"))
 def verify_command() -> None:
     """The batteries behind the promises; each starts a house and a double of its own."""
 
 
-@verify_command.command("crash")
+@verify_command.command("crash", epilog=examples("mooring verify crash --runs 20 --kill serve"))
 @click.option(
     "--runs", "kills", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Kills that must hit."
 )
@@ -34,24 +50,28 @@ def verify_command() -> None:
     type=click.Choice(["worker", "serve"]),
     help="Which process.",
 )
-@click.option("--seed", default=1, show_default=True, help="Of the random moments.")
+@SEED
 @POSTGRES
-def crash(kills: int, target: str, seed: int, postgres: str | None) -> None:
+@json_option("holds", "kills", "repeated_finished", "repeated_in_flight", "doubled_effects", "lost_results")
+@click.pass_context
+def crash(context: click.Context, kills: int, target: str, seed: int, postgres: str | None, as_json: bool) -> None:
     """kill -9 at random moments: nothing is paid twice, done twice or lost."""
+    from mooring.cli.progress import bar
     from mooring.verify.crash import crash as battery
 
-    with database(postgres) as url:
+    with bar("killing", "kills") as advance, database(postgres) as url:
         report = battery(
             kills=kills,
             target=cast("Literal['worker', 'serve']", target),
             seed=seed,
-            log=click.echo,
+            log=note,
+            progress=advance,
             database_url=url,
         )
-    finish(report.lines(), report.holds)
+    finish(context, report, as_json=as_json)
 
 
-@verify_command.command("ledger")
+@verify_command.command("ledger", epilog=examples("mooring verify ledger --clients 64 --disconnect 0.3 --kill serve"))
 @click.option("--clients", default=64, show_default=True, type=click.IntRange(1, 1024), help="At once.")
 @click.option("--requests", default=4000, show_default=True, type=click.IntRange(1, 1_000_000), help="In all.")
 @click.option(
@@ -59,43 +79,57 @@ def crash(kills: int, target: str, seed: int, postgres: str | None) -> None:
 )
 @click.option("--kill", "target", default=None, type=click.Choice(["serve"]), help="Kill serve every 1.5 seconds.")
 @click.option("--cap-usd", default="0.3", show_default=True, help="The budget's cap.")
-@click.option("--seed", default=1, show_default=True, help="Of the random load.")
+@SEED
 @POSTGRES
+@json_option("holds", "requests", "answered", "refused", "hung_up", "settled_nanos", "metered_nanos", "violations")
+@click.pass_context
 def ledger(
-    clients: int, requests: int, disconnect: float, target: str | None, cap_usd: str, seed: int, postgres: str | None
+    context: click.Context,
+    clients: int,
+    requests: int,
+    disconnect: float,
+    target: str | None,
+    cap_usd: str,
+    seed: int,
+    postgres: str | None,
+    as_json: bool,
 ) -> None:
     """Budgets under load: never overshot, equal to the provider's meter after reconciling."""
-    from mooring.core.money import nanos
+    from mooring.cli.progress import bar
+    from mooring.core.money import amount
     from mooring.verify.ledger import ledger as battery
 
-    with database(postgres) as url:
+    try:
+        cap_nanos = amount(cap_usd)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--cap-usd") from None
+    with bar("asking", "requests") as advance, database(postgres) as url:
         report = battery(
             clients=clients,
             requests=requests,
             disconnect=disconnect,
             kill_serve=target == "serve",
-            cap_nanos=nanos(cap_usd),
+            cap_nanos=cap_nanos,
             seed=seed,
-            log=click.echo,
+            log=note,
+            progress=advance,
             database_url=url,
         )
-    finish(report.lines(), report.holds)
+    finish(context, report, as_json=as_json)
 
 
-@verify_command.command("faults")
+@verify_command.command("faults", epilog=examples("mooring verify faults", "mooring verify faults --only stream"))
 @click.option("--only", default="", metavar="WORDS", help="Only the faults whose names hold these words.")
-@click.option("--json", "is_json", is_flag=True, help="The report as JSON.")
 @POSTGRES
-def faults(only: str, is_json: bool, postgres: str | None) -> None:
+@json_option("holds", "faults", "whole", "shown", "silent", "cut", "hung", "outcomes")
+@click.pass_context
+def faults(context: click.Context, only: str, postgres: str | None, as_json: bool) -> None:
     """A provider that fails in every way: the answer comes whole or an error is shown, and nothing is lost."""
     from mooring.verify.faults import faults as battery
 
     with database(postgres) as url:
-        report = battery(only=only, log=lambda line: click.echo(line, err=True), database_url=url)
-    if is_json:
-        click.echo(json.dumps(report.facts(), ensure_ascii=False, indent=2))
-        sys.exit(0 if report.holds else 1)
-    finish(report.lines(), report.holds)
+        report = battery(only=only, log=note, database_url=url)
+    finish(context, report, as_json=as_json)
 
 
 @contextlib.contextmanager
@@ -115,8 +149,12 @@ def database(server: str | None) -> Iterator[str | None]:
         yield url
 
 
-def finish(lines: list[str], holds: bool) -> None:
-    for line in lines:
-        click.echo(line)
-    click.echo("holds" if holds else "DOES NOT HOLD")
-    sys.exit(0 if holds else 1)
+def finish(context: click.Context, report: Report, *, as_json: bool) -> None:
+    """Prints what was seen; exit 1 if the promise does not hold."""
+    if as_json:
+        print_json(report.facts())
+    else:
+        for line in report.lines():
+            click.echo(line)
+        click.echo("holds" if report.holds else "DOES NOT HOLD")
+    context.exit(Exit.DONE if report.holds else Exit.FAILED)

@@ -74,8 +74,8 @@ class Supervisor:
         self.drain()
 
     def heed_signals(self) -> None:
-        """From here on SIGTERM and Ctrl-C end `run`, also if it has not begun. In the main thread."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        """From here on SIGTERM, Ctrl-C and a closed terminal end `run`, even before it begins. In the main thread."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self.stop())
         signal.signal(signal.SIGCHLD, lambda *_: self._awake())
 

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from mooring.agents import AgentHandler, load
+from mooring.agents import AgentRunner, load
 from mooring.client import AsyncClient
 from mooring.config import Config
 from mooring.rag import IngestHandler
@@ -31,7 +31,7 @@ async def work(config: Config, home: Home, *, app_path: Path | None = None) -> N
 
 def handlers(rooms: Server) -> dict[str, Handler]:
     """Who does what, by the name in the run's row."""
-    agents = AgentHandler(rooms.journal, client, clock=rooms.clock, new_id=rooms.new_id)
+    agents = AgentRunner(rooms.journal, client, clock=rooms.clock, new_id=rooms.new_id)
     ingest = IngestHandler(rooms.rag, rooms.journal)
     return {"agent": agents.run, "ingest": ingest.run}
 

@@ -40,18 +40,8 @@ class Home:
 
     @classmethod
     def locate(cls, start: Path | None = None) -> Self:
-        """The home that a program started in `start` (the working directory) uses.
-
-        `mooring.client.discovery` finds it by the same rule without this room, which a client does not have.
-        """
-        if named := os.environ.get("MOORING_HOME"):
-            return cls(Path(named).resolve())
-        start = (start or Path.cwd()).resolve()
-        for folder in (start, *start.parents):
-            home = folder / ".mooring"
-            if home.is_dir() and home.stat().st_uid == os.getuid():
-                return cls(home)
-        return cls(start / ".mooring")
+        """The home that a program started in `start` (the working directory) uses; made if there is none."""
+        return cls(find_home(start))
 
     @property
     def run_dir(self) -> Path:
@@ -81,6 +71,21 @@ class Home:
         file = self.path / ".gitignore"
         if not file.exists():
             file.write_text("*\n")
+
+
+def find_home(start: Path | None = None) -> Path:
+    """Where the home is, or would be made.
+
+    `mooring.client.discovery` finds it by the same rule without this room, which a client does not have.
+    """
+    if named := os.environ.get("MOORING_HOME"):
+        return Path(named).resolve()
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        home = folder / ".mooring"
+        if home.is_dir() and home.stat().st_uid == os.getuid():
+            return home
+    return start / ".mooring"
 
 
 class Secrets:
@@ -127,12 +132,6 @@ class Secrets:
         self._replace({**self._versions, version: secrets.token_bytes(_SECRET_BYTES)})
         return version
 
-    @classmethod
-    def renewed(cls, path: Path, *, after: int) -> Self:
-        """A secret for a home whose own is gone: a version of its own, so that nothing of before is taken for its."""
-        _write(path, {after + 1: secrets.token_bytes(_SECRET_BYTES)})
-        return cls(path)
-
     def drop(self, version: int) -> None:
         """Forget a version whose keys have all expired.
 
@@ -176,16 +175,11 @@ class Secrets:
 
     def _draft(self, versions: dict[int, bytes]) -> Path:
         draft = self._path.with_name(f"{self._path.name}-{secrets.token_hex(8)}")
-        _write(draft, versions)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(
+                msgspec.json.Encoder().encode_lines([_Version(number, secret) for number, secret in versions.items()])
+            )
+            file.flush()
+            os.fsync(file.fileno())
         return draft
-
-
-def _write(path: Path, versions: dict[int, bytes]) -> None:
-    """A new file, for its owner's eyes only, on the disk before it is used."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(
-            msgspec.json.Encoder().encode_lines([_Version(number, secret) for number, secret in versions.items()])
-        )
-        file.flush()
-        os.fsync(file.fileno())

@@ -12,7 +12,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,9 +63,19 @@ class CrashReport:
             f"median resume                      {resumed}",
         ]
 
+    def facts(self) -> dict[str, Any]:
+        """The same for a program."""
+        return {"holds": self.holds, **asdict(self)}
+
 
 def crash(
-    *, kills: int, target: Target, seed: int, log: Callable[[str], None], database_url: str | None = None
+    *,
+    kills: int,
+    target: Target,
+    seed: int,
+    log: Callable[[str], None],
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    database_url: str | None = None,
 ) -> CrashReport:
     """Kills `target` until `kills` of them hit a run in flight; then reads the oracle."""
     chance = random.Random(seed)  # noqa: S311  # moments to kill at, reproducible
@@ -78,8 +88,7 @@ def crash(
             order = f"order {1000 + len(runs)}"
             runs.append(1)
             kill_one(place, journal, order, chance.uniform(0, span), target, report)
-            if report.kills and report.kills % 10 == 0:
-                log(f"{report.kills} kills")
+            progress(report.kills, kills)
         count(place, journal, calls, report)
     return report
 

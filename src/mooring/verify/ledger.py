@@ -11,7 +11,8 @@ import signal
 import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from mooring.core.errors import MooringError, UpstreamError
 from mooring.core.money import show_usd
@@ -72,6 +73,10 @@ class LedgerReport:
             f"falsely refused            {self.falsely_refused}",
         ]
 
+    def facts(self) -> dict[str, Any]:
+        """The same for a program."""
+        return {"holds": self.holds, **asdict(self)}
+
 
 class Battery:
     """One house under load. `chance` decides who streams, who hangs up and when."""
@@ -83,6 +88,7 @@ class Battery:
         self.chance = random.Random(seed)  # noqa: S311  # a reproducible load
         self.report = LedgerReport(violations=[])
         self.is_up = True
+        self.progress: Callable[[], None] = lambda: None
         self.http = HttpClient(egress=EgressPolicy(allow=("127.0.0.0/8",)))
 
     async def client(self, share: int) -> None:
@@ -90,6 +96,7 @@ class Battery:
         for _ in range(share):
             await self.until_ready()
             self.report.requests += 1
+            self.progress()
             try:
                 await self.request(hang_up=self.chance.random() < self.disconnect)
             except (UpstreamError, OSError):
@@ -103,6 +110,7 @@ class Battery:
                 await asyncio.sleep(0.1)
 
     async def request(self, *, hang_up: bool, is_probe: bool = False) -> None:
+        """One of them; a probe is no part of the load, and is counted only where it was not answered."""
         is_stream = hang_up or self.chance.random() < 0.5
         words = self.chance.randrange(4, 60)
         body = (
@@ -115,8 +123,10 @@ class Battery:
         try:
             if response.status == 402:
                 await response.read(1_000_000)
-                self.report.refused += 1
-                self.report.falsely_refused += is_probe
+                if is_probe:
+                    self.report.falsely_refused += 1
+                else:
+                    self.report.refused += 1
                 return
             if hang_up:
                 await self.read_some(response.chunks())
@@ -124,8 +134,11 @@ class Battery:
                 return
             data = await response.read(10_000_000)
             is_whole = response.status == 200 and (not is_stream or data.rstrip().endswith(b"data: [DONE]"))
-            self.report.answered += is_whole
-            self.report.broken += not is_whole
+            if not is_probe:
+                self.report.answered += is_whole
+                self.report.broken += not is_whole
+            elif not is_whole:
+                self.report.falsely_refused += 1
         finally:
             await response.aclose()
 
@@ -183,6 +196,7 @@ def ledger(
     cap_nanos: int,
     seed: int,
     log: Callable[[str], None],
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
     database_url: str | None = None,
 ) -> LedgerReport:
     """Load, kills, samples; then the export is reconciled, and what fits the budget must pass."""
@@ -192,6 +206,7 @@ def ledger(
         )
         battery = Battery(place, journal, disconnect=disconnect, seed=seed)
         battery.report.cap_nanos = cap_nanos
+        battery.progress = lambda: progress(battery.report.requests, requests // clients * clients)
         asyncio.run(load(battery, clients, requests, kill_serve))
         log("load is over; waiting until nothing is in flight")
         asyncio.run(settle(battery))

@@ -1,4 +1,4 @@
-"""What the worker calls for a claimed run: load the code, hold the lease, drive the loop, write the end."""
+"""Runs a claimed run, for a worker: load the code, hold the lease, drive the loop, write the end."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ from .serving import Serve
 log = logging.getLogger("mooring.agents")
 
 
-class AgentHandler:
+class AgentRunner:
     """Runs of agents. One per worker process and event loop; `app` is for runs that name no file of their own."""
 
     handler = "agent"
