@@ -11,6 +11,7 @@ from mooring.core import ids
 from mooring.core.ids import new_id
 from mooring.journal.records import AttemptIntent, AttemptResult, CallAnswer, NewCall, NewRun, RunRecord, RunRef
 from mooring.rag import Origin
+from mooring.server.ui.filters import PAGE
 from mooring.server.ui.pages import PAGES
 
 from .conftest import Browser, Open
@@ -148,6 +149,8 @@ def test_a_crash_and_the_repeat_are_told_in_the_run(browser: Open) -> None:
             path = f"/ui/runs/{ids.show('run', run.id)}"
             page, twin = await one.get(path), (await one.get(path + ".json")).json
             assert "Survived a crash" in page.words
+            assert [bool(one["dead_at_us"]) for one in twin["hands"]] == [True, False]
+            assert "Every part adds up" in page.words
             assert [turn["who"] for turn in twin["conversation"]] == [
                 *("system", "user", "tool", "crash", "tool", "note")
             ]
@@ -165,10 +168,13 @@ def test_an_uncertain_call_is_decided_on_its_page(browser: Open) -> None:
                 await its_process_dies(dying)
             await one.sign_in()
             path = f"/ui/calls/{ids.show('call', call.id)}"
-            assert "Did it happen?" in (await one.get(path)).words
+            assert "Did send_letter happen?" in (await one.get(path)).words
+            run = (await one.get(path + ".json")).json["call"]["run_id"]
+            assert "Did send_letter happen?" in (await one.get(f"/ui/runs/{run}")).words
             assert (await one.post(path + "/resolve", {"decision": "perhaps"})).status == 400
             assert (await one.post(path + "/resolve", {"decision": "completed", "result": "no json"})).status == 400
-            assert (await one.post(path + "/resolve", {"decision": "completed", "result": '"sent"'})).status == 303
+            decided = {"decision": "completed", "result": '"sent"', "to": f"/ui/runs/{run}"}
+            assert (await one.post(path + "/resolve", decided)).headers["location"] == f"/ui/runs/{run}"
             found = (await one.get(path + ".json")).json["call"]
             assert found["state"] == "completed"
             assert found["attributes"]["resolved_by"].startswith("ui key_")
@@ -192,6 +198,53 @@ def test_runs_are_filtered_by_state_agent_and_user(browser: Open) -> None:
             assert await names("?agent=clerk&user=u_7") == ["clerk"]
             assert await names("?user=u_8") == []
             assert "No run matches" in (await one.get("/ui/runs?user=u_8")).words
+
+    asyncio.run(scene())
+
+
+def test_runs_and_calls_are_found_by_session_tag_model_time_and_words(browser: Open) -> None:
+    async def scene() -> None:
+        async with browser() as one:
+            for number, text in enumerate(("the Blue lamp", "the red clock")):
+                body = msgspec.json.encode(text)
+                new = NewRun(new_id(), "default", "test", "clerk", body, session=f"s_{number}", tags=(f"t{number}",))
+                await one.rooms.journal.create_run(new)
+                run = await one.rooms.journal.claim_run(["test"])
+                assert run is not None
+                ref = RunRef(run.id, run.epoch, "1.model")
+                call = NewCall(new_id(), "default", "chat", f"sim/{number}", new_id(), run=ref, tags=(f"t{number}",))
+                await one.rooms.journal.record_call(call, CallAnswer("completed"))
+            await one.sign_in()
+
+            async def sessions(query: str) -> list[str]:
+                return [run["session"] for run in (await one.get("/ui/runs.json" + query)).json["runs"]]
+
+            for query in ("?session=s_0", "?tag=t0", "?model=sim/0", "?text=blue+LAMP", "?handler=test&tag=t0"):
+                assert await sessions(query) == ["s_0"], query
+            assert await sessions("?tag=t") == []
+            assert await sessions("?since=2020-01-01") == ["s_1", "s_0"]
+            assert await sessions("?until=2020-01-01T10:00") == []
+            assert (await one.get("/ui/runs?since=yesterday")).status == 400
+            calls = (await one.get("/ui/calls.json?tag=t1")).json["calls"]
+            assert [call["name"] for call in calls] == ["sim/1"]
+            assert "sim/1" in (await one.get("/ui/calls?state=completed&model=sim/1")).words
+
+    asyncio.run(scene())
+
+
+def test_a_list_says_where_its_page_stands_in_the_whole(browser: Open) -> None:
+    async def scene() -> None:
+        async with browser() as one:
+            for _ in range(PAGE + 3):
+                call = NewCall(new_id(), "default", "chat", "sim/echo", new_id())
+                await one.rooms.journal.record_call(call, CallAnswer("completed"))
+            await one.sign_in()
+            first = await one.get("/ui/calls")
+            assert f"1–{PAGE} of {PAGE + 3} calls" in first.words
+            older = (await one.get("/ui/calls.json")).json["place"]["older"]
+            second = await one.get(older)
+            assert f"{PAGE + 1}–{PAGE + 3} of {PAGE + 3} calls" in second.words
+            assert (await one.get(older.replace("?", ".json?"))).json["place"]["older"] is None
 
     asyncio.run(scene())
 

@@ -19,8 +19,8 @@ from mooring.rag.answer import REFUSAL, Pointer, find_pointers, is_refusal
 from mooring.wiring import Server
 
 from ..exchange import Exchange
-from . import repository
 from .asking import question, source_href
+from .repository import pages as repository
 from .said import said
 
 _MARK = re.compile(r"\[\d{1,3}(?:\s*,\s*\d{1,3}){0,9}\]")

@@ -1,23 +1,59 @@
 """A call: what was asked, what was answered, each send that it took; and the decision about one in doubt."""
 
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import msgspec
 
 from mooring.core import ids
 from mooring.core.errors import InvalidRequest
 from mooring.gateway.keys import Caller
+from mooring.journal.records import CallState, Kind
 from mooring.tracing import Traces
 from mooring.tracing.tracing import Trace
 from mooring.wiring import Server
 
 from ..calls import show_attempt, show_call
 from ..exchange import Exchange
-from .session import form
+from .filters import Question, given, turn, wanted
+from .repository import CallRow, listing
+from .said import said
+from .session import form, own_path
 from .waterfall import waterfall
 
 LONGEST = 20_000  # characters of a body that a page shows; the API has the whole
+STATES: tuple[str, ...] = get_args(CallState)
+KINDS: tuple[str, ...] = get_args(Kind)
+CALLS = Question(listing.calls_floor, listing.calls, listing.count_calls, "call", "/ui/calls")
 DECISIONS = ("completed", "failed", "retry")
+
+
+async def view_list(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, Any]:
+    """Calls, newest first, by what they are."""
+    project, query = caller.project_id, exchange.query
+    filters = given(query, ("model", "kind"))
+    want = wanted(filters, name="model", kind="kind")
+    rows, place = await turn(rooms.database, project, CALLS, want, query)
+    models, users = await rooms.database.read_async(lambda tx: listing.call_names(tx, project))
+    return {
+        "calls": [_row(row) for row in rows],
+        "place": place,
+        "filters": filters,
+        "is_filtered": any(filters.values()) or bool(query.get("before")),
+        "states": STATES,
+        "kinds": KINDS,
+        "models": models,
+        "users": users,
+    }
+
+
+def _row(row: CallRow) -> dict[str, Any]:
+    """A call of a list."""
+    return {
+        **row._asdict(),
+        "id": ids.show("call", row.id),
+        "run_id": ids.show("run", row.run_id) if row.run_id else None,
+        "tags": msgspec.json.decode(row.tags) if row.tags else [],
+    }
 
 
 async def view(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, Any]:
@@ -35,6 +71,7 @@ async def view(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, A
         "siblings": _siblings(trace),
         "request": _shown(request),
         "answer": _shown(answer),
+        "said": said(answer) if call.kind == "chat" else None,
         "is_uncertain": call.state == "uncertain",
         "is_tool": call.kind == "tool",
     }
@@ -60,7 +97,7 @@ async def resolve(rooms: Server, exchange: Exchange, caller: Caller) -> str:
         result=result.encode() or None,
         by=f"ui {ids.show('key', caller.api_key_id)}" if caller.api_key_id else "ui",
     )
-    return f"/ui/calls/{shown}"
+    return own_path(fields.get("to"), otherwise=f"/ui/calls/{shown}")
 
 
 def _siblings(trace: Trace) -> int:

@@ -10,7 +10,7 @@ from mooring.wiring import Server
 
 from ..collections import show_document
 from ..exchange import Exchange
-from . import repository
+from .repository import pages as repository
 
 
 async def view(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from mooring.gateway.keys import Caller
 from mooring.journal.ledger import BudgetState
 from mooring.journal.liveness import UncertainCall
 from mooring.storage.liveness import probe, read_facts
+from mooring.storage.transaction import Tx
 from mooring.wiring import Server
 
 from ..exchange import Exchange
-from . import repository
+from .repository import RunRow, Wanted, listing
+from .repository import pages as repository
 from .runs import show_row
 
 DAY_SECONDS = 86_400
@@ -25,7 +27,7 @@ async def view(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, A
     database = rooms.database
     first = repository.since(rooms.clock, DAY_SECONDS)
     spend = await database.read_async(lambda tx: repository.spend(tx, project, first))
-    recent = await database.read_async(lambda tx: repository.runs(tx, project, limit=6))
+    recent = await database.read_async(lambda tx: listing.runs(tx, project, Wanted(), listing.LAST, b"", 6))
     collections = await rooms.rag.collections(project)
     return {
         "attention": await _attention(rooms, project),
@@ -75,7 +77,7 @@ async def _ended_badly(rooms: Server, project: str, waiting: set[bytes]) -> list
     after = rooms.clock.now_us() - DAY_SECONDS * 1_000_000
     found = []
     for state, title in (("failed", "failed"), ("parked", "is set aside")):
-        rows = await rooms.database.read_async(partial(repository.runs, project_id=project, state=state, limit=50))
+        rows = await rooms.database.read_async(partial(_newest, project_id=project, state=state))
         # A run that waits for an uncertain call is told of by the call.
         fresh = [row for row in rows if row.id not in waiting and (row.finished_at_us or after) >= after]
         for row in fresh[:SHOWN]:
@@ -88,6 +90,12 @@ async def _ended_badly(rooms: Server, project: str, waiting: set[bytes]) -> list
             more = f"{len(fresh) - SHOWN} more runs: {state}"
             found.append(_item("warn", state, more, "In the last 24 hours.", f"/ui/runs?state={state}"))
     return found
+
+
+def _newest(tx: Tx, project_id: str, state: str) -> list[RunRow]:
+    """Of the newest runs, as far as a list looks."""
+    floor = listing.runs_floor(tx, project_id, listing.LAST) or b""
+    return listing.runs(tx, project_id, Wanted(state=state), listing.LAST, floor, 50)
 
 
 async def _budgets_near_cap(rooms: Server, project: str) -> list[dict[str, Any]]:

@@ -43,6 +43,7 @@ PAGES = (
     Page("/ui/ask/{trace_id}", "ask.html", "ask", ask.view_answer),
     Page("/ui/runs", "runs.html", "runs", runs.view),
     Page("/ui/runs/{run_id}", "run.html", "runs", runs.view_run),
+    Page("/ui/calls", "calls.html", "runs", calls.view_list),
     Page("/ui/calls/{call_id}", "call.html", "runs", calls.view),
     Page("/ui/tour", "tour.html", "home", tour.view),
     Page("/ui/documents", "documents.html", "documents", documents.view),

@@ -13,36 +13,62 @@ from mooring.tracing.verify import verify
 from mooring.wiring import Server
 
 from ..exchange import Exchange
-from . import repository
 from .conversation import conversation
+from .filters import PAGE, Found, Question, given, turn, wanted
+from .repository import RunRow, Wanted, listing
+from .repository import pages as repository
 from .waterfall import waterfall
 
 STATES: tuple[str, ...] = get_args(RunState)
 OVER = ("completed", "failed", "cancelled")
-PAGE = 50
+MOST_READ = 500  # runs whose input and output one search for words reads
+RUNS = Question(listing.runs_floor, listing.runs, listing.count_runs, "run", "/ui/runs")
 
 
 async def view(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, Any]:
-    project = caller.project_id
-    query = exchange.query
-    wanted = {name: query.get(name) or None for name in ("state", "agent", "user")}
-    before = ids.read("run", query["before"]) if query.get("before") else b"\xff" * 16
-    rows = await rooms.database.read_async(
-        lambda tx: repository.runs(tx, project, before=before, limit=PAGE + 1, **wanted)
-    )
-    agents, users = await rooms.database.read_async(lambda tx: repository.names(tx, project))
-    older = (
-        {**{k: v for k, v in wanted.items() if v}, "before": ids.show("run", rows[PAGE - 1].id)} if rows[PAGE:] else {}
-    )
+    project, query = caller.project_id, exchange.query
+    filters = given(query, ("agent", "handler", "model", "text"))
+    want = wanted(filters, name="agent", kind="handler")
+    agents, users, handlers = await rooms.database.read_async(lambda tx: listing.run_names(tx, project))
+    if want.text is None:
+        rows, place = await turn(rooms.database, project, RUNS, want, query)
+    else:
+        rows, place = await _with_words(rooms, project, want, query)
     return {
-        "runs": [show_row(row) for row in rows[:PAGE]],
-        "filters": wanted,
-        "is_filtered": any(wanted.values()) or bool(query.get("before")),
+        "runs": [show_row(row) for row in rows],
+        "place": place,
+        "filters": filters,
+        "is_filtered": any(filters.values()) or bool(query.get("before")),
         "states": STATES,
         "agents": agents,
         "users": users,
-        "older": f"/ui/runs?{urlencode(older)}" if older else None,
+        "handlers": handlers,
     }
+
+
+async def _with_words(rooms: Server, project: str, want: Wanted, query: dict[str, str]) -> Found:
+    """Runs with these words in input, output or error. Bodies are compressed, so each is read: a bounded number."""
+    before = ids.read("run", query["before"]) if query.get("before") else want.until
+    words = (want.text or "").casefold()
+    rows = await rooms.database.read_async(
+        lambda tx: listing.runs(tx, project, want, before, want.since, MOST_READ + 1)
+    )
+    found: list[RunRow] = []
+    read = 0
+    for row in rows[:MOST_READ]:
+        read += 1
+        run = await rooms.journal.get_run(project, row.id)
+        texts = (ids.show("run", row.id), row.name, row.error_message, row.error_code, row.user, row.session)
+        bodies = ((data or b"").decode("utf-8", "replace") for data in (run.input, run.output))
+        if any(words in (text or "").casefold() for text in (*texts, *bodies)):
+            found.append(row)
+        if len(found) == PAGE:
+            break
+    cursor = ids.show("run", rows[read - 1].id) if read < len(rows) else None
+    kept = {name: value for name, value in query.items() if value and name != "before"}
+    older = f"/ui/runs?{urlencode({**kept, 'before': cursor})}" if cursor else None
+    place = {"first": 1 if found else 0, "last": len(found), "total": None, "read": read, "next": cursor}
+    return Found(found, {**place, "older": older, "start": f"/ui/runs?{urlencode(kept)}"})
 
 
 async def view_run(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, Any]:
@@ -68,8 +94,16 @@ async def view_run(rooms: Server, exchange: Exchange, caller: Caller) -> dict[st
             "uncertain": sum(one.outcome == "uncertain" for call in trace.calls for one in call.attempts),
             "repeats": sum(one.reason == "repeat" for call in trace.calls for one in call.attempts),
         },
+        "hands": await _hands(rooms, run),
         "undecided": [
-            {"call_id": ids.show("call", call.call.id), "name": call.call.name}
+            {
+                "id": ids.show("call", call.call.id),
+                "name": call.call.name,
+                "is_tool": call.call.kind == "tool",
+                "target": call.attempts[-1].target if call.attempts else call.call.name,
+                "run_id": ids.show("run", run_id),
+                "held_nanos": call.call.held_nanos,
+            }
             for call in trace.calls
             if call.call.state == "uncertain"
         ],
@@ -90,9 +124,32 @@ async def resume(rooms: Server, exchange: Exchange, caller: Caller) -> str:
     return f"/ui/runs/{exchange.params['run_id']}"
 
 
-def show_row(row: repository.RunRow) -> dict[str, Any]:
+def show_row(row: RunRow) -> dict[str, Any]:
     """A run of a list."""
-    return {**row._asdict(), "id": ids.show("run", row.id)}
+    return {**row._asdict(), "id": ids.show("run", row.id), "tags": _json(row.tags.encode()) if row.tags else []}
+
+
+async def _hands(rooms: Server, run: RunRecord) -> list[dict[str, Any]]:
+    """Who worked on it, as its tools' attempts and its lease tell: from when to when, and whether it died."""
+    project = run.project_id
+    worked = await rooms.database.read_async(lambda tx: repository.hands(tx, project, run.id))
+    spans = {process: (start, end) for process, start, end in worked}
+    owner = run.owner_process_id
+    if owner is not None and owner not in spans:
+        spans[owner] = (run.started_at_us or run.created_at_us, rooms.clock.now_us())
+    facts = await rooms.database.read_async(lambda tx: repository.processes(tx, list(spans)))
+    return [
+        {
+            "process": ids.show("proc", process),
+            "kind": facts[process][0] if process in facts else "worker",
+            "pid": facts[process][1] if process in facts else None,
+            "from_us": start,
+            "to_us": end,
+            "dead_at_us": facts[process][2] if process in facts else None,
+            "is_owner": process == owner,
+        }
+        for process, (start, end) in spans.items()
+    ]
 
 
 def show_run(run: RunRecord) -> dict[str, Any]:

@@ -38,9 +38,9 @@ def login_path(token: str, *, to: str | None = None) -> str:
     return f"/ui/login?token={token}" + (f"&to={to}" if to else "")
 
 
-def own_path(path: str | None) -> str:
-    """A page of ours to go on to; Home for anything else."""
-    return path if path is not None and _PAGE.fullmatch(path) else "/ui/home"
+def own_path(path: str | None, *, otherwise: str = "/ui/home") -> str:
+    """A page of ours to go on to."""
+    return path if path is not None and _PAGE.fullmatch(path) else otherwise
 
 
 async def spend(rooms: Server, token: str) -> str:

@@ -1,9 +1,10 @@
-"""The pages' own questions to the database: sums of a time, and runs by what they are."""
+"""The pages' own questions to the database: sums of a time, who worked on a run, texts and their places."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from mooring.core.clock import Clock
+from mooring.storage.projects import cross_project
 from mooring.storage.transaction import Tx
 
 
@@ -19,26 +20,6 @@ class SpendRow(NamedTuple):
     output_tokens: int
     bytes_up: int
     bytes_down: int
-
-
-class RunRow(NamedTuple):
-    """A run without its input and output."""
-
-    id: bytes
-    handler: str
-    name: str
-    state: str
-    epoch: int
-    user: str | None
-    session: str | None
-    error_code: str | None
-    error_message: str | None
-    park_reason: str | None
-    created_at_us: int
-    started_at_us: int | None
-    finished_at_us: int | None
-    settled_nanos: int
-    held_nanos: int
 
 
 def first_id(at_us: int) -> bytes:
@@ -63,41 +44,32 @@ def spend(tx: Tx, project_id: str, first: bytes) -> list[SpendRow]:
     return [SpendRow(row[0], *(int(value) for value in row[1:])) for row in rows]
 
 
-def runs(
-    tx: Tx,
-    project_id: str,
-    *,
-    state: str | None = None,
-    agent: str | None = None,
-    user: str | None = None,
-    before: bytes = b"\xff" * 16,
-    limit: int = 50,
-) -> list[RunRow]:
-    """Newest first, of those that match."""
-    rows = tx.all(
-        "SELECT id, handler, name, state, epoch, user_name, session_name, error_code, error_message, park_reason,"
-        " created_at_us, started_at_us, finished_at_us, settled_nanos, held_nanos FROM runs"
-        " WHERE project_id = ? AND id < ? AND (CAST(? AS TEXT) IS NULL OR state = ?)"
-        " AND (CAST(? AS TEXT) IS NULL OR name = ?) AND (CAST(? AS TEXT) IS NULL OR user_name = ?)"
-        " ORDER BY id DESC LIMIT ?",
-        (project_id, before, state, state, agent, agent, user, user, limit),
-    )
-    return [RunRow(bytes(row[0]), *row[1:]) for row in rows]
-
-
 def run_facts(tx: Tx, project_id: str, run_id: bytes) -> tuple[str | None, int | None]:
     """Why a run is set aside, and until when."""
     row = tx.one("SELECT park_reason, due_at_us FROM runs WHERE project_id = ? AND id = ?", (project_id, run_id))
     return (row[0], row[1]) if row else (None, None)
 
 
-def names(tx: Tx, project_id: str) -> tuple[Sequence[str], Sequence[str]]:
-    """The agents and users of the last 500 runs."""
+def hands(tx: Tx, project_id: str, run_id: bytes) -> list[tuple[bytes, int, int]]:
+    """Which processes worked on a run's tools, and the first and last moment of each; the earliest first."""
     rows = tx.all(
-        "SELECT name, user_name FROM runs WHERE project_id = ? ORDER BY id DESC LIMIT 500",
-        (project_id,),
+        "SELECT a.process_id, MIN(a.intended_at_us), MAX(COALESCE(a.finished_at_us, a.intended_at_us))"
+        " FROM attempts a JOIN calls c ON c.id = a.call_id WHERE c.project_id = ? AND c.run_id = ? AND c.kind = 'tool'"
+        " GROUP BY a.process_id ORDER BY 2",
+        (project_id, run_id),
     )
-    return sorted({row[0] for row in rows}), sorted({row[1] for row in rows if row[1]})
+    return [(bytes(row[0]), row[1], row[2]) for row in rows]
+
+
+@cross_project("a process serves every project")
+def processes(tx: Tx, process_ids: Sequence[bytes]) -> dict[bytes, tuple[str, int, int | None]]:
+    """Kind, pid and, if it was proven, the moment of its death."""
+    found: dict[bytes, tuple[str, int, int | None]] = {}
+    for process_id in process_ids:
+        row = tx.one("SELECT kind, pid, dead_at_us FROM processes WHERE id = ?", (process_id,))
+        if row:
+            found[process_id] = (row[0], row[1], row[2])
+    return found
 
 
 def unreadable(tx: Tx, project_id: str, limit: int) -> list[tuple[str, bytes, str, str, int]]:
