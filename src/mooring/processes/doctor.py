@@ -78,7 +78,7 @@ def processes(rooms: Server) -> Iterator[Line]:
         memory = resident_bytes(facts.pid)
         total += memory or 0
         shown = f", {memory / MB:.0f} MB" if memory else ""
-        yield Line("processes", "ok", f"{facts.kind} (pid {facts.pid}){shown}")
+        yield Line("processes", "ok", f"{facts.kind} {facts.version} (pid {facts.pid}){shown}")
     if total:
         yield Line("memory", "ok", f"{total / MB:.0f} MB in all, pages that processes share counted once for each")
     if dead:
