@@ -48,6 +48,7 @@ def sim_prices() -> dict[str, PriceConfig]:
             input_usd=usd(model.price.input_picos),
             output_usd=usd(model.price.output_picos),
             cached_input_usd=None if model.price.cached_input_picos is None else usd(model.price.cached_input_picos),
+            cache_write_usd=None if model.price.cache_write_picos is None else usd(model.price.cache_write_picos),
             reasoning_usd=None if model.price.reasoning_picos is None else usd(model.price.reasoning_picos),
             request_usd=f"{model.price.request_nanos / 1e9:.9f}",
             source="simulated",

@@ -205,7 +205,7 @@ RESPONSE = ChatResponse(
 
 
 def test_an_answer_encoded_and_decoded_is_the_same() -> None:
-    assert codec.decode_response(codec.encode_response(RESPONSE)) == RESPONSE
+    assert codec.decode_response(codec.encode_response(RESPONSE, {})) == RESPONSE
 
 
 def test_a_rewritten_answer_keeps_what_stands_beside_its_choices() -> None:
@@ -370,7 +370,8 @@ def responses(draw: st.DrawFn) -> ChatResponse:
 
 @given(responses(), st.lists(st.integers(1, 40), min_size=1, max_size=50))
 def test_a_stream_cut_anywhere_adds_up_to_the_answer(response: ChatResponse, cuts: list[int]) -> None:
-    encoder, decoder, parser, whole = codec.encoder(wants_usage=True), codec.decoder(), SseParser(), Accumulator()
+    encoder, decoder = codec.encoder(wants_usage=True, asked={}), codec.decoder()
+    parser, whole = SseParser(), Accumulator()
     data = encoder.encode(list(events_of(response)))
     position = 0
     while position < len(data):
@@ -386,7 +387,7 @@ def test_a_stream_cut_anywhere_adds_up_to_the_answer(response: ChatResponse, cut
 
 @given(responses())
 def test_every_answer_survives_its_wire(response: ChatResponse) -> None:
-    assert codec.decode_response(codec.encode_response(response)) == response
+    assert codec.decode_response(codec.encode_response(response, {})) == response
 
 
 @given(st.binary(max_size=200))

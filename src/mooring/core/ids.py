@@ -8,7 +8,7 @@ from typing import Literal
 from .clock import Clock, SystemClock
 from .errors import InvalidRequest
 
-Prefix = Literal["run", "call", "att", "key", "doc", "chunk", "col", "exp", "proc", "rel", "bud", "job"]
+Prefix = Literal["run", "call", "att", "key", "doc", "chunk", "col", "exp", "proc", "rel", "bud", "job", "resp"]
 NewId = Callable[[], bytes]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -25,6 +25,7 @@ from mooring.core.errors import (
     UpstreamMalformed,
     UpstreamRejected,
 )
+from mooring.core.messages import ChatResponse
 from mooring.core.money import Price
 from mooring.core.text import digest, shorten
 from mooring.core.usage import Usage
@@ -35,12 +36,11 @@ from mooring.net.response import Response, Traffic
 from . import size
 from .call import Call
 from .codecs import Failure
-from .health import Run
-from .plan import Step
 from .prices import PriceSheet
-from .routing import unpriced
-from .tries import Tries, disposition
+from .routing import Step, Tries, disposition, unpriced
+from .translation import named_by_call, outgoing
 
+COUNTING = PriceSheet(Price(source="free"))  # no vendor charges for counting tokens
 ERROR_BODY_BYTES = 64 * 1024
 # A proxy's own words about a provider that may have worked, and charged, all the same.
 _MAY_BILL = frozenset({502, 504, 524})
@@ -62,7 +62,7 @@ class Attempt:
         self._tries = tries
         self._rooms = call.rooms
         self._vendor = step.target.vendor
-        self._codec = self._vendor.codec_of(call.asked.codec.kind)
+        self.codec = self._vendor.codec_for(call.asked.codec)
         self._id = call.rooms.new_id()
         self._traffic = Traffic()
         self._failure: Failure | None = None
@@ -74,7 +74,6 @@ class Attempt:
         self._sheet: PriceSheet | None = None
         self._most_nanos = 0
         self._body = b""
-        self._run: Run | None = None
 
     async def __aenter__(self) -> Self:
         """Reserve and write the intent, in one transaction, with the call's row if it is the first.
@@ -109,9 +108,7 @@ class Attempt:
             return False
         self.call.failed(str(self.step.target), error)
         retry_after = self._failure.retry_after_seconds if self._failure else None
-        is_too_long = self._failure is not None and self._failure.kind == "context_length"
-        self._judge(error)
-        self.next = self._tries.after(disposition(error, self._failure), retry_after, is_too_long=is_too_long)
+        self.next = self._tries.after(disposition(error, self._failure), retry_after)
         final = None if self.next else self.call.refusal(self.call.final_error())
         await self.finish("failed", error=error, answer=final)
         return True
@@ -121,7 +118,7 @@ class Attempt:
     async def answer(self) -> bytes:
         """The whole answer as the caller will get it, its result committed."""
         response = await self._send()
-        codec, call = self._codec, self.call
+        codec, call = self.codec, self.call
         try:
             body = await response.read(self._rooms.config.answer_limit_bytes)
         except TooLarge as error:
@@ -134,11 +131,16 @@ class Attempt:
         checked = await self._rooms.guardrails.check_output(answer, call.asked.context)
         call.verdicts.extend(checked.verdicts)
         if codec.name != call.asked.codec.name:
-            body = call.asked.codec.encode_response(checked.value)
+            body = self._translated(checked.value)
         elif checked.is_changed:
             body = codec.rewrite_response(body, checked.value)
         await self.finish("completed", answer=CallAnswer(state="completed", body=body, attributes=call.attributes()))
         return body
+
+    def _translated(self, answer: ChatResponse) -> bytes:
+        """The answer in the caller's wire, where the provider's is another."""
+        asked = self.call.asked
+        return asked.codec.encode_response(named_by_call(answer, asked.codec, self.call.shown_id), asked.fields)
 
     async def stream(self) -> Response:
         """The response, once its head says that it is a stream."""
@@ -146,16 +148,15 @@ class Attempt:
         kind = (response.headers.get("content-type") or "").lower()
         if "json" in kind or "html" in kind:
             body = await response.read(ERROR_BODY_BYTES)
-            raise self._explained(self._codec.decode_error(response.status, response.headers, body))
+            raise self._explained(self.codec.decode_error(response.status, response.headers, body))
         return response
 
     async def _send(self) -> Response:
         """The response, once its head says that it is an answer."""
         rooms, vendor, target = self._rooms, self._vendor, self.step.target
-        url = vendor.endpoint(target.model, is_stream=self.call.asked.request.is_stream, kind=self._codec.kind)
-        request = Request("POST", url, vendor.headers(self._id), self._body)
+        url = vendor.endpoint(target.model, is_stream=self.call.asked.request.is_stream, codec=self.codec)
+        request = Request("POST", url, [*vendor.headers(self._id), *self._passed()], self._body)
         self._sent_at_us = rooms.clock.now_us()
-        self._run = self._tries.health.begin(str(target))
         try:
             deadlines = self._tries.deadlines(vendor)
             response = await rooms.http.send(request, deadlines=deadlines, traffic=self._traffic)
@@ -168,13 +169,21 @@ class Attempt:
         self._first_byte_at_us = rooms.clock.now_us()
         self._status = response.status
         self._request_id = vendor.request_id(response.headers)
-        self._tries.health.heed(str(target), response.headers)
         if response.status != 200:
             body = b""
             with contextlib.suppress(UpstreamError, TooLarge):
                 body = await response.read(ERROR_BODY_BYTES)
-            raise self._explained(self._codec.decode_error(response.status, response.headers, body))
+            raise self._explained(self.codec.decode_error(response.status, response.headers, body))
         return response
+
+    def _passed(self) -> list[tuple[bytes, bytes]]:
+        """The caller's headers that say what its body means, where the provider gets that body."""
+        asked, passed = self.call.asked, self._vendor.passed_headers
+        if not passed:
+            return []
+        given = asked.inbound.headers if self.codec.name == asked.codec.name else {}
+        found = ((name, given.get(name, default)) for name, default in passed.items())
+        return [(name, value) for name, value in found if value is not None]
 
     def _explained(self, failure: Failure) -> MooringError:
         """A provider's failure as an error of ours; where it is the last word, its code stays."""
@@ -198,27 +207,30 @@ class Attempt:
     async def _intent(self) -> AttemptIntent:
         """The body to send, the most that it can cost, and the budgets that must bear it."""
         call, rooms, vendor, target = self.call, self._rooms, self._vendor, self.step.target
-        asked, codec = call.asked, self._codec
+        asked, codec = call.asked, self.codec
         budgets = await self._budgets()
         is_capped = bool(budgets) or (asked.run is not None)
         cap = asked.request.max_output_tokens
         has_output = codec.kind == "chat"
-        cap_field = vendor.cap_field if has_output and cap is None and is_capped else None
+        cap_field = vendor.cap_field if has_output and cap is None and (is_capped or codec.needs_cap) else None
         if cap_field is not None:
             cap = asked.plan.output_cap_tokens
-        fields = dict(asked.fields) if codec.name == asked.codec.name else codec.encode_request(asked.request)
+        fields, call.dropped = outgoing(asked, codec)
         codec.prepare(
             fields, model=target.model, is_stream=asked.request.is_stream, cap_field=cap_field, cap_tokens=cap or 0
         )
-        if has_output:
+        if codec.name == vendor.wire:
             vendor.patch(fields)
         self._body = _encode(fields)
         bound = size.bound(asked.request, len(self._body), vendor, cap_tokens=cap, has_output=has_output)
-        if budgets and bound.unbounded:
+        if budgets and bound.unbounded and codec.kind != "count":
             raise BudgetExceeded(
                 f"A budget applies, and {bound.unbounded}.", hint="Leave it out, or call without a budget."
             )
-        self._sheet = rooms.prices.find(vendor, target.model, rooms.clock.now_us(), has_output=has_output)
+        if codec.kind == "count":
+            self._sheet = COUNTING
+        else:
+            self._sheet = rooms.prices.find(vendor, target.model, rooms.clock.now_us(), has_output=has_output)
         if self._sheet is None and (budgets or rooms.config.unknown_price == "refuse"):
             raise unpriced(target)
         price = Price(source="unknown")
@@ -265,7 +277,6 @@ class Attempt:
     ) -> None:
         """Write the result and settle it; with `answer`, close the call in the same transaction."""
         cost = self.account()
-        self._judge(error)
         result = AttemptResult(
             attempt_id=self._id,
             outcome=outcome,
@@ -287,12 +298,6 @@ class Attempt:
             self._written(answer)
             raise
         self._written(answer)
-
-    def _judge(self, error: MooringError | None) -> None:
-        """What came of it, for the target's health; once."""
-        if self._run is not None:
-            sent, head = self._sent_at_us, self._first_byte_at_us
-            self._run.end(error, self._failure, (head - sent) / 1e6 if sent is not None and head is not None else None)
 
     def _written(self, answer: CallAnswer | None) -> None:
         self.is_settled = True
@@ -327,9 +332,7 @@ class Attempts:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        asked = call.asked
-        self._tries = call.rooms.router.tries(asked.plan, asked.request, asked.fields, conversation=asked.conversation)
-        call.left_out = self._tries.left_out
+        self._tries = call.rooms.router.tries(call.asked.plan)
         self._last: Attempt | None = None
 
     def __aiter__(self) -> Self:

@@ -29,9 +29,14 @@ class Call:
     verdicts: list[Verdict] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     targets: set[str] = field(default_factory=set)
-    left_out: list[str] = field(default_factory=list)
     error: MooringError | None = None
     wire_code: str | None = None
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def shown_id(self) -> str:
+        """The call's id under the prefix of the wire that names its answers."""
+        return ids.show(self.asked.codec.id_prefix or "call", self.row.id)
 
     def failed(self, target: str, error: MooringError) -> None:
         """Notes what an attempt came to, in the words that the caller will read."""
@@ -48,11 +53,10 @@ class Call:
     def final_error(self) -> MooringError:
         """What the caller gets when nothing is left: the only target's own error, or the list of all."""
         assert self.error is not None
-        if (len(self.targets) == 1 and not self.left_out) or not self.error.is_retryable:
+        if len(self.targets) == 1 or not self.error.is_retryable:
             return self.error
         self.wire_code = None
-        reasons = "; ".join([*self.failures, *self.left_out])
-        return NoTargetLeft(f"Model '{self.row.name}' has no target left: {reasons}")
+        return NoTargetLeft(f"Model '{self.row.name}' has no target left: {'; '.join(self.failures)}")
 
     def error_body(self, error: MooringError) -> bytes:
         """An error in the caller's wire, without secrets."""
@@ -80,10 +84,12 @@ class Call:
             attributes=self.attributes(),
         )
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """The call's id, and its cost where it is known."""
+    def headers(self, *, is_stream: bool = False) -> list[tuple[bytes, bytes]]:
+        """The call's id, what was left out of it, and its cost where it is known, which a stream tells at its end."""
         headers = [(b"x-mooring-call", ids.show("call", self.row.id).encode())]
-        if self.is_cost_known:
+        if self.dropped:
+            headers.append((b"x-mooring-dropped", ", ".join(self.dropped).encode("ascii", "replace")))
+        if self.is_cost_known and not is_stream:
             headers.append((b"x-mooring-cost-usd", usd(self.settled_nanos)))
         return headers
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from mooring.core.clock import Clock
-from mooring.core.errors import Blocked, MooringError, NoTargetLeft, RateLimited
+from mooring.core.errors import Blocked, MooringError, RateLimited
 from mooring.core.ids import NewId
 from mooring.core.text import shorten
 from mooring.guardrails.guardrails import Guardrails
@@ -24,6 +24,7 @@ from .call import Call
 from .codecs import Codec
 from .codecs import registry as codecs
 from .config import GatewayConfig, ProviderConfig
+from .counting import can_count, estimated
 from .hangup import HangUp
 from .inbound import Inbound, Outbound
 from .keyed import Keyed
@@ -33,6 +34,7 @@ from .live import Said, live_text
 from .rooms import Rooms
 from .routing import Router
 from .streams import SSE, Relay
+from .translation import carriable
 
 
 class Gateway:
@@ -52,7 +54,7 @@ class Gateway:
     ) -> None:
         self.release_id = release_id
         self._config = config
-        self._router = Router(config, clock=clock)
+        self._router = Router(config)
         self._limits = Limits(config.limits, clock=clock)
         self._rooms = Rooms(
             config, journal=journal, guardrails=guardrails, http=http, router=self._router, clock=clock, new_id=new_id
@@ -68,6 +70,19 @@ class Gateway:
     async def embed(self, inbound: Inbound) -> Outbound:
         """The same for embeddings: the same keys, budgets, guards, retries and journal."""
         return await self._one(inbound, self._embeddings)
+
+    async def ask(self, inbound: Inbound, wire: str) -> Outbound:
+        """The same by any wire: whoever is asked by another one is asked through a translation."""
+        return await self._one(inbound, codecs.get(wire)())
+
+    async def count(self, inbound: Inbound, wire: str) -> Outbound:
+        """The tokens of a request: the vendor's own count where it can be asked on this wire, else an estimate."""
+        codec: Codec = codecs.get(wire)()
+        try:
+            asked = reading.read(inbound, codec, self._router.plan)
+        except MooringError as error:
+            return self._error(codec, error)
+        return await self._one(inbound, codec) if can_count(asked) else estimated(asked)
 
     async def _one(self, inbound: Inbound, codec: Codec) -> Outbound:
         try:
@@ -89,10 +104,6 @@ class Gateway:
         """Model servers that answer on this machine, beside the configured providers; replaces the last offer."""
         self._router.offer(found)
 
-    def targets(self) -> list[dict[str, Any]]:
-        """Every target that this process has asked: whether it rests, why, how fast it is."""
-        return self._router.health.shown()
-
     def live_text(self, project_id: str, run_id: bytes) -> AsyncIterator[Said]:
         """What the run's models say right now; provisional, and only of calls that this process makes."""
         return live_text(self._keyed, project_id, run_id)
@@ -106,6 +117,8 @@ class Gateway:
     def _read(self, inbound: Inbound, codec: Codec) -> Asked:
         """Decode, plan, and take a place."""
         asked = reading.read(inbound, codec, self._router.plan)
+        if asked.codec.kind == "chat":
+            asked.plan = carriable(asked)
         asked.slot = self._limits.take(inbound.caller)
         return asked
 
@@ -144,7 +157,7 @@ class Gateway:
             async with attempt:
                 relay = Relay(attempt, await attempt.stream())
                 await relay.open()
-                return Outbound(200, relay, SSE, call.headers()[:1])
+                return Outbound(200, relay, SSE, call.headers(is_stream=True))
         raise call.final_error()
 
     # Beside it -------------------------------------------------------------------
@@ -190,7 +203,6 @@ class Gateway:
         headers: list[tuple[bytes, bytes]] = []
         if error.status == 409:
             headers.append((b"x-should-retry", b"false"))
-        wait = error.retry_after_seconds if isinstance(error, RateLimited | NoTargetLeft) else None
-        if wait is not None:
-            headers.append((b"retry-after", b"%d" % max(1, -(-wait // 1))))
+        if isinstance(error, RateLimited) and error.retry_after_seconds is not None:
+            headers.append((b"retry-after", b"%d" % max(1, -(-error.retry_after_seconds // 1))))
         return Outbound(error.status, codec.encode_error(error, message=message, code=code), headers=headers)

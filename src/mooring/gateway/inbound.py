@@ -11,6 +11,7 @@ class Inbound:
     """One request as it came: `headers` by lower-case name, `query` as raw bytes, `body` whole.
 
     `is_internal` marks Mooring's own questions (a judge, a rewriter), so that guards do not recurse.
+    `model` and `is_stream` are what the path says, on a wire whose bodies do not say it.
     `disconnected()` returns when the client has hung up; the gateway asks for it only where a call takes long.
     """
 
@@ -21,6 +22,8 @@ class Inbound:
     path: str = "/v1/chat/completions"
     query: bytes = b""
     is_internal: bool = False
+    model: str | None = None
+    is_stream: bool = False
     disconnected: Callable[[], Awaitable[object]] | None = None
 
     def header(self, name: bytes) -> str | None:

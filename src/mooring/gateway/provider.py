@@ -24,6 +24,9 @@ class Vendor:
 
     wire: ClassVar[str] = "openai_chat"
     embedding_wire: ClassVar[str] = "openai_embeddings"
+    other_wires: ClassVar[tuple[str, ...]] = ()  # further ones that it takes as they come
+    # The caller's headers that say what its body means, and what stands there for a body that was translated.
+    passed_headers: ClassVar[Mapping[bytes, bytes | None]] = {}
     base_url: ClassVar[str | None] = None
     api_key_env: ClassVar[str | None] = None
     other_key_envs: ClassVar[tuple[str, ...]] = ()  # further names under which the vendor's own SDK looks for the key
@@ -34,7 +37,6 @@ class Vendor:
     cap_field: ClassVar[str] = "max_completion_tokens"
     price_provider: ClassVar[str | None] = None
     is_free: ClassVar[bool] = False
-    is_own: ClassVar[bool] = False  # a process of Mooring's, which serve starts where no base_url names another
     # What a chat template adds to the text: a bound, not an estimate. OpenAI documents 3 to 5 per message.
     message_overhead_tokens: ClassVar[int] = 16
     tool_overhead_tokens: ClassVar[int] = 64
@@ -58,7 +60,7 @@ class Vendor:
                 f"Provider '{name}' has no base_url.",
                 hint=f'Set [gateway.providers.{name}] base_url = "http://host/v1".',
             )
-        self._urls = {kind: self._base + codec.path for kind, codec in self._codecs.items()}
+        self._spoken = {*self.other_wires, *(codec.name for codec in self._codecs.values())}
         self._headers = [(b"content-type", b"application/json"), *self.authorization()]
 
     def authorization(self) -> list[tuple[bytes, bytes]]:
@@ -67,16 +69,24 @@ class Vendor:
         Raises:
             ConfigError: the vendor needs a key and none is configured.
         """
-        reference = self.config.api_key or _in_environment(type(self))
+        reference = self.key_reference()
         return [] if reference is None else [(b"authorization", f"Bearer {read_secret(reference)}".encode())]
 
-    def codec_of(self, kind: Kind) -> Codec:
-        """The wire in which this vendor is asked for it."""
-        return self._codecs[kind]
+    def key_reference(self) -> str | None:
+        """Where the account's key is: named in the configuration, or the vendor's own variable."""
+        return self.config.api_key or _in_environment(type(self))
 
-    def endpoint(self, model: str, *, is_stream: bool, kind: Kind = "chat") -> str:
-        """Where this model is asked for it."""
-        return self._urls[kind]
+    def speaks(self, codec: Codec) -> bool:
+        """Whether this wire's bodies can pass as they came."""
+        return codec.name in self._spoken
+
+    def codec_for(self, asked: Codec) -> Codec:
+        """The wire in which this vendor is asked: the caller's own where it can be."""
+        return asked if self.speaks(asked) else self._codecs[asked.kind]
+
+    def endpoint(self, model: str, *, is_stream: bool, codec: Codec | None = None) -> str:
+        """Where this model is asked, on its chat wire or another one."""
+        return self._base + (codec or self.codec).path_of(model, is_stream=is_stream)
 
     def headers(self, attempt_id: bytes) -> list[tuple[bytes, bytes]]:
         """All headers of one attempt."""

@@ -11,6 +11,7 @@ from mooring.journal.journal import Journal
 from mooring.net.http import HttpClient
 
 from .config import GatewayConfig
+from .prices import Prices
 from .routing import Router
 
 
@@ -33,7 +34,7 @@ class Rooms:
         self.guardrails = guardrails
         self.http = http
         self.router = router
-        self.prices = router.prices
+        self.prices = Prices()
         self.clock = clock
         self.new_id = new_id
         self._writes: set[asyncio.Task[Any]] = set()

@@ -25,6 +25,7 @@ from mooring.net.sse import SseParser
 
 from .attempt import Attempt, oversized
 from .hangup import HangUp
+from .translation import named_by_call
 
 SSE = "text/event-stream; charset=utf-8"
 EVENT_LIMIT_BYTES = 16 * 1024 * 1024
@@ -38,18 +39,19 @@ class Relay:
         self.call = call
         self._attempt = attempt
         self._response = response
-        self._codec = attempt.step.target.vendor.codec
+        self._codec = attempt.codec
         self._out = call.asked.codec
         self._passes = self._codec.name == self._out.name
         self._parser = SseParser(limit_bytes=EVENT_LIMIT_BYTES)
         self._decoder = self._codec.decoder()
-        self._encoder = self._out.encoder(wants_usage=call.asked.request.wants_usage)
+        self._encoder = self._out.encoder(wants_usage=call.asked.request.wants_usage, asked=call.asked.fields)
         self._guard = call.rooms.guardrails.stream(call.asked.context)
         self._is_guarded = not self._guard.is_idle
         self._hides_usage = not call.asked.request.wants_usage
         self._pending: list[bytes] = []
         self._sent: list[bytes] = []
-        self._is_clear = self._passes and not self._is_guarded
+        self._held: list[bytes] = []  # what ends an answer on a wire without a terminal event
+        self._is_clear = self._passes and not self._is_guarded and not self._out.ends_with_finish
         self._is_between = True
         self._is_over = False
         self._has_begun = False
@@ -221,15 +223,26 @@ class Relay:
         """The event's own bytes where nothing changed it, else what is left of it, encoded again."""
         if self._is_guarded:
             kept = [out for event in events for out in self._guard.feed(event)]
-            if len(kept) != len(events) or any(new is not old for new, old in zip(kept, events, strict=True)):
+            is_changed = len(kept) != len(events) or any(new is not old for new, old in zip(kept, events, strict=True))
+            if is_changed and self._out.is_stateful:
+                self._passes = False  # what was held back comes later than what stood after it: from here on, anew
+            if is_changed or not self._passes:
                 self._emit(kept)
                 return
         if not self._passes:
-            self._emit(events)
+            self._emit(
+                [
+                    named_by_call(event, self._out, self.call.shown_id) if isinstance(event, MessageStart) else event
+                    for event in events
+                ]
+            )
             return
+        self._encoder.observe(payload, events)
         data = self._out.without_usage(payload) if self._hides_usage else payload
-        if data is not None:
-            self._pending.append(self._out.encode_event(data))
+        if data is None:
+            return
+        is_end = self._out.ends_with_finish and any(isinstance(event, ChoiceEnd) for event in events)
+        (self._held if is_end or self._held else self._pending).append(self._out.encode_event(data))
 
     def _emit(self, events: list[Event]) -> None:
         if events:
@@ -247,7 +260,7 @@ class Relay:
         """Commit, then the last bytes: what is left, the cost, the terminal event."""
         attempt, call = self._attempt, self.call
         call.verdicts.extend(self._guard.verdicts)
-        rest = b"".join(self._pending)
+        rest = b"".join([*self._pending, *self._held])
         attempt.account()
         last = rest + call.comment() + self._encoder.encode([MessageEnd()])
         await attempt.finish("completed", answer=self._answer("completed", last))

@@ -10,7 +10,7 @@ import msgspec
 from mooring.core.money import Price
 from mooring.core.usage import Usage
 
-Kind = Literal["chat", "embedding", "tool", "retrieval", "guard", "approval"]
+Kind = Literal["chat", "embedding", "count", "tool", "retrieval", "guard", "approval"]
 Outcome = Literal["intended", "completed", "failed", "blocked", "uncertain"]
 Settlement = Literal["held", "settled", "unknown"]
 CallState = Literal["running", "completed", "failed", "blocked", "uncertain"]
@@ -39,6 +39,7 @@ class NewCall(msgspec.Struct, frozen=True, omit_defaults=True):
     api_key_id: bytes | None = None
     key: str | None = None
     binding: bytes | None = None
+    binding_version: int = 0
     key_lifetime_seconds: int = 86_400
     run: RunRef | None = None
     user: str | None = None

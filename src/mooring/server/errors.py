@@ -1,12 +1,14 @@
 """Errors on the wire, in the shape that the route's clients know."""
 
-import msgspec
-
 from mooring.core.errors import MooringError, RateLimited
 from mooring.core.seams import Redactor
 from mooring.core.text import shorten
+from mooring.gateway.codecs import registry as codecs
 
 from .exchange import Exchange, Reply
+
+# Whose errors an address has, by how it begins; all others have OpenAI's.
+_WIRES = (("/v1/messages", "anthropic_messages"),)
 
 
 def internal_error() -> MooringError:
@@ -16,17 +18,13 @@ def internal_error() -> MooringError:
     )
 
 
+def wire_of(path: str) -> str:
+    """The wire that is spoken at this path."""
+    return next((wire for start, wire in _WIRES if path.startswith(start)), "openai_chat")
+
+
 def reply_for(error: MooringError, exchange: Exchange, redactor: Redactor) -> Reply:
-    """The OpenAI error object; 409s tell the SDKs not to retry."""
-    kind = "invalid_request_error" if error.status < 500 else "server_error"
-    body = {
-        "error": {
-            "message": redactor(shorten(str(error), 2000)),
-            "type": kind,
-            "param": error.param,
-            "code": error.code,
-        }
-    }
+    """The error object of the address's wire; 409s tell the SDKs not to retry."""
     headers: list[tuple[bytes, bytes]] = []
     if error.status == 409:
         headers.append((b"x-should-retry", b"false"))
@@ -36,4 +34,6 @@ def reply_for(error: MooringError, exchange: Exchange, redactor: Redactor) -> Re
         headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_seconds))))
     if exchange.method == "HEAD":
         return Reply(error.status, headers=headers)
-    return Reply(error.status, msgspec.json.encode(body), headers=headers)
+    message = redactor(shorten(str(error), 2000))
+    body = codecs.get(wire_of(exchange.path))().encode_error(error, message=message)
+    return Reply(error.status, body, headers=headers)

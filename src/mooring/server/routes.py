@@ -2,7 +2,7 @@
 
 from mooring.wiring import Server
 
-from . import calls, chat, collections, embeddings, health, runs
+from . import calls, chat, collections, embeddings, health, messages, runs
 from .server import Application
 from .ui import pages
 
@@ -16,6 +16,7 @@ def create_application(rooms: Server) -> Application:
     routes = [
         *chat.routes(rooms),
         *embeddings.routes(rooms),
+        *messages.routes(rooms),
         *runs.routes(rooms),
         *calls.routes(rooms),
         *collections.routes(rooms),

@@ -20,6 +20,7 @@ class Usage(NamedTuple):
     cached_input_tokens: int
     reasoning_tokens: int
     has_details: bool
+    cache_write_tokens: int = 0
 
 
 class Frame(NamedTuple):
@@ -31,7 +32,9 @@ class Frame(NamedTuple):
     reasoning_tokens: int = 0
 
 
-def error_body(message: str, *, kind: str, param: str | None = None, code: str | None = None) -> bytes:
+def error_body(
+    message: str, *, kind: str, param: str | None = None, code: str | None = None, status: int = 500
+) -> bytes:
     """An error as OpenAI shapes it."""
     return _encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
 
@@ -78,7 +81,7 @@ class Completion(NamedTuple):
             }
         )
 
-    def whole_frames(self, *, is_paced: bool) -> Iterator[Frame]:
+    def whole_frames(self, body: bytes, *, is_paced: bool) -> Iterator[Frame]:
         """An unstreamed answer; paced, its tokens are generated one by one before it is sent."""
         if is_paced:
             for _, piece in _interleaved(self.choices):
@@ -86,7 +89,7 @@ class Completion(NamedTuple):
             yield Frame("finish", b"")
         else:
             yield Frame("finish", b"", self.usage.output_tokens, self.usage.reasoning_tokens)
-        yield Frame("answer", self.body())
+        yield Frame("answer", body)
 
     def stream_frames(self, *, has_usage: bool) -> Iterator[Frame]:
         """A streamed answer; usage only for who asked."""

@@ -140,9 +140,18 @@ def decode_chat(body: bytes) -> ChatBody:
         raise BadRequest(f"We could not parse the JSON body of your request: {error}") from error
     if request.stream_options is not None and not request.stream:
         raise BadRequest("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options")
+    check_chat(request)
+    return request
+
+
+def check_chat(request: ChatBody) -> None:
+    """What every vendor asks of tools and their results.
+
+    Raises:
+        BadRequest: a tool's name, choice or result does not fit.
+    """
     _check_tools(request)
     _check_pairs(request.messages)
-    return request
 
 
 def _check_tools(request: ChatBody) -> None:

@@ -28,6 +28,7 @@ _COLUMNS = (
     "cost_nanos",
     "is_finished",
     "disconnected",
+    "cache_write_tokens",
 )
 
 
@@ -50,6 +51,7 @@ class MeterRow(msgspec.Struct, gc=False):
     cost_nanos: int = 0
     is_finished: bool = False
     disconnected: bool = False
+    cache_write_tokens: int = 0
 
 
 class MeterTotals(msgspec.Struct):
@@ -68,7 +70,9 @@ def cost_nanos(row: MeterRow, price: SimPrice) -> int:
     """What a row costs: parts with a price of their own, then the rest at the total's price."""
     cached = row.cached_input_tokens if price.cached_input_picos is not None else 0
     thought = row.reasoning_tokens if price.reasoning_picos is not None else 0
-    picos = (row.input_tokens - cached) * price.input_picos + cached * (price.cached_input_picos or 0)
+    written = row.cache_write_tokens if price.cache_write_picos is not None else 0
+    picos = (row.input_tokens - cached - written) * price.input_picos + cached * (price.cached_input_picos or 0)
+    picos += written * (price.cache_write_picos or 0)
     picos += (row.output_tokens - thought) * price.output_picos + thought * (price.reasoning_picos or 0)
     return (picos + 999) // 1000 + price.request_nanos
 
@@ -128,11 +132,13 @@ class Meter:
         price: SimPrice,
         input_tokens: int,
         cached_input_tokens: int = 0,
+        cache_write_tokens: int = 0,
     ) -> Entry:
         """Start to bill: the input is charged from here on."""
         row = MeterRow(
             self._count, request_id, attempt, model, operation, started_at_us, input_tokens, cached_input_tokens
         )
+        row.cache_write_tokens = cache_write_tokens
         self._count += 1
         if len(self.rows) == self._most_rows:
             self._drop(self.rows[0])

@@ -8,12 +8,10 @@ import gzip
 import hashlib
 import re
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-
-from . import chat
 from .chat import Frame
+from .dialect import OPENAI, Dialect
 from .errors import Cut
 from .faults import KINDS, Planted
 from .wire import chunk, response, status_line
@@ -32,6 +30,7 @@ class Exchange(NamedTuple):
     is_stream: bool
     head: Callable[..., bytes]  # the honest head of a stream
     answer: Callable[..., bytes]  # the honest unstreamed answer of a body
+    dialect: Dialect = OPENAI
 
     def wire(self, frame: Frame) -> bytes:
         """The honest bytes of a frame."""
@@ -83,7 +82,7 @@ async def instead(frames: Frames, exchange: Exchange) -> Frames:
     await _generate(frames, exchange)
     fault = exchange.planted.fault
     identity = [("x-request-id", exchange.request_id)]
-    error = chat.error_body(fault.message, kind="server_error")
+    error = exchange.dialect.error(fault.message, kind="server_error", status=fault.status)
     if fault.kind == "garbage_http":
         yield _raw(_noise(exchange, 512))
         raise Cut(is_reset=False)
@@ -197,12 +196,13 @@ def _broken(exchange: Exchange, data: bytes) -> list[bytes]:
     kind = exchange.planted.fault.kind
     half = data[: len(data) // 2]
     if kind == "error_event":
-        error = chat.error_body(exchange.planted.fault.message, kind="server_error")
-        return [chunk(b"data: " + error + b"\n\n") + chunk(b"")] if exchange.is_stream else [exchange.answer(error)]
+        error = exchange.dialect.error(exchange.planted.fault.message, kind="server_error")
+        return [chunk(exchange.dialect.event(error)) + chunk(b"")] if exchange.is_stream else [exchange.answer(error)]
     if kind == "bad_chunk":
         return [b"zz\r\nnot a chunk\r\n"] if exchange.is_stream else [half]
     if kind == "early_done":
-        return [chunk(chat.DONE) + chunk(b"")] if exchange.is_stream else [exchange.answer(b'{"choices":[]}')]
+        dialect = exchange.dialect
+        return [chunk(dialect.done) + chunk(b"")] if exchange.is_stream else [exchange.answer(dialect.empty)]
     if kind == "early_end":
         body = data.partition(b"\r\n\r\n")[2]
         return [chunk(b"")] if exchange.is_stream else [exchange.answer(body[: len(body) // 2])]
@@ -328,16 +328,9 @@ async def unsettled(frames: Frames, exchange: Exchange) -> Frames:
 
 
 def _other_usage(frame: Frame, exchange: Exchange) -> bytes:
-    is_event = frame.kind == "usage"
-    fields: dict[str, Any] = msgspec.json.decode(frame.data.removeprefix(b"data: ") if is_event else frame.data)
-    if exchange.planted.fault.kind == "no_usage":
-        fields.pop("usage", None)
-    else:
-        wrong = {"prompt_tokens": 1, "completion_tokens": -3, "total_tokens": 7}
-        details = {"prompt_tokens_details": {"cached_tokens": 999_999}}
-        fields["usage"] = exchange.planted.fault.usage or {**wrong, **details}
-    data = msgspec.json.encode(fields)
-    return b"data: " + data + b"\n\n" if is_event else data
+    fault, dialect = exchange.planted.fault, exchange.dialect
+    usage = None if fault.kind == "no_usage" else fault.usage or dialect.wrong_usage
+    return dialect.other_usage(frame.data, usage, is_event=frame.kind == "usage")
 
 
 # odd but legal HTTP -----------------------------------------------------------------------

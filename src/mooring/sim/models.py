@@ -28,6 +28,7 @@ class SimPrice(NamedTuple):
     cached_input_picos: int | None = None
     reasoning_picos: int | None = None
     request_nanos: int = 0
+    cache_write_picos: int | None = None
 
 
 class Model(NamedTuple):
@@ -43,7 +44,7 @@ class Model(NamedTuple):
 
 # Odd figures on purpose: a price that divides evenly would hide who rounds where.
 _CHEAP = SimPrice(49_997, 200_003)
-_MIDDLE = SimPrice(250_007, 2_000_003, cached_input_picos=25_013)
+_MIDDLE = SimPrice(250_007, 2_000_003, cached_input_picos=25_013, cache_write_picos=312_509)
 
 CATALOGUE: dict[str, Model] = {
     "echo": Model(scripts.echo, _CHEAP),
@@ -105,6 +106,11 @@ def input_tokens(request: ChatBody) -> int:
     for tool in request.tools or ():
         count += TOKENS_PER_TOOL + tokens(tool.function.name + (tool.function.description or ""))
     return count
+
+
+def marked_tokens(request: ChatBody, count: int) -> int:
+    """The tokens of the first so many messages, up to the last mark of the cache."""
+    return sum([message_tokens(message) for message in request.messages[:count]])
 
 
 def cached_tokens(request: ChatBody) -> int:

@@ -16,6 +16,7 @@ def _table(provider: str, name: str, price: SimPrice) -> str:
         ("input_usd", price.input_picos),
         ("output_usd", price.output_picos),
         ("cached_input_usd", price.cached_input_picos),
+        ("cache_write_usd", price.cache_write_picos),
         ("reasoning_usd", price.reasoning_picos),
     ):
         if picos is not None:

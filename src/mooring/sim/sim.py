@@ -16,16 +16,16 @@ import msgspec
 
 from .chat import Completion, Frame, Usage
 from .control import Control
-from .conversation import ChatBody, Conversation, Failure, Script, decode_chat
+from .conversation import ChatBody, Conversation, Failure, Script
+from .dialect import OPENAI, Dialect
 from .effects import Effects
-from .embeddings import decode_embeddings, embeddings_body
-from .embeddings import input_tokens as embedding_tokens
 from .errors import BadRequest, Cut
 from .faults import Fault, FaultKind, FaultQueues, Planted
 from .generate import choose
 from .meter import Entry, Meter
 from .mischief import FILTERS, Exchange, Frames
-from .models import CATALOGUE, Model, Resolved, cached_tokens, input_tokens, resolve
+from .models import CATALOGUE, Model, Resolved, cached_tokens, input_tokens, marked_tokens, resolve
+from .reading import dialect_of, given_key, operation_of, read_chat, read_count, read_embed
 from .replies import failed, json_answer, refused
 from .wire import Connection, HttpRequest, response, stream_head
 
@@ -48,6 +48,7 @@ class Job(NamedTuple):
     pace_seconds: float = 0.0
     is_stream: bool = False
     is_small: bool = True
+    wire: Dialect = OPENAI
 
 
 class SimServer:
@@ -136,23 +137,27 @@ class SimServer:
         try:
             return self._route(connection, request, request_id)
         except BadRequest as problem:
-            return refused(problem, request_id, is_keep_alive=request.is_keep_alive)
+            wire = dialect_of(request.path)
+            return refused(problem, request_id, is_keep_alive=request.is_keep_alive, dialect=wire)
         except Exception as error:  # edge: a script may raise anything
             failure = Failure(status=500, message=f"The script failed: {type(error).__name__}: {error}")
             return failed(failure, request_id, is_keep_alive=request.is_keep_alive)
 
     def _route(self, connection: Connection, request: HttpRequest, request_id: str) -> Answer:
-        if request.path == "/v1/chat/completions":
-            name, job = self._chat(request, request_id)
-        elif request.path == "/v1/embeddings":
+        operation, wire = operation_of(request.path), dialect_of(request.path)
+        if operation == "chat":
+            name, job = self._chat(request, request_id, wire)
+        elif operation == "embed":
             name, job = self._embed(request, request_id)
+        elif operation == "count":
+            return json_answer(self._counted(request), request_id, is_keep_alive=request.is_keep_alive)
         elif request.path.startswith("/effects/"):
             name, job = self._effect(request, request_id)
         else:
             body, content_type = self._control.answer(request)
             return json_answer(body, request_id, is_keep_alive=request.is_keep_alive, content_type=content_type)
         if isinstance(job, Failure):
-            return failed(job, request_id, is_keep_alive=request.is_keep_alive)
+            return failed(job, request_id, is_keep_alive=request.is_keep_alive, dialect=wire)
         planted = self.faults.take(name)
         if planted is None and not request.is_http_11 and job.is_stream:
             planted = Planted(Fault("close_delimited"))  # HTTP/1.0 has no chunks
@@ -162,10 +167,9 @@ class SimServer:
 
     def _resolve(self, request: HttpRequest, model: str, *, is_embedder: bool) -> Resolved:
         self.requests.append(request)
-        if self._api_key is not None:
-            given = request.headers.get("authorization", "")
-            if not hmac.compare_digest(given.encode(), f"Bearer {self._api_key}".encode()):
-                raise BadRequest("Incorrect API key provided.", status=401, code="invalid_api_key")
+        key = self._api_key
+        if key is not None and not hmac.compare_digest(given_key(request).encode(), key.encode()):
+            raise BadRequest("Incorrect API key provided.", status=401, code="invalid_api_key")
         resolved = resolve(model, self.catalogue)
         if resolved is None or resolved.model.is_embedder is not is_embedder:
             raise BadRequest(
@@ -176,20 +180,15 @@ class SimServer:
             )
         return resolved
 
-    def _chat(self, request: HttpRequest, request_id: str) -> tuple[str, Job | Failure]:
+    def _chat(self, request: HttpRequest, request_id: str, wire: Dialect) -> tuple[str, Job | Failure]:
         """Run the script, and weigh what it says before anything is written."""
         _check_post(request)
-        asked = decode_chat(request.body)
+        asked, marked = read_chat(request)
         resolved = self._resolve(request, asked.model, is_embedder=False)
-        completion = self._complete(asked, resolved, request_id)
+        completion = self._complete(asked, resolved, request_id, marked)
         if isinstance(completion, Failure):
             return resolved.name, completion
         pace_ms = _pace_ms(request, resolved)
-        if asked.stream:
-            has_usage = asked.stream_options is not None and asked.stream_options.include_usage
-            frames = completion.stream_frames(has_usage=has_usage)
-        else:
-            frames = completion.whole_frames(is_paced=pace_ms > 0)
         usage = completion.usage
         opener = self._opener(
             request,
@@ -198,11 +197,13 @@ class SimServer:
             operation="chat",
             input_tokens=usage.input_tokens,
             cached_input_tokens=usage.cached_input_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
         )
         is_small = not asked.stream or usage.output_tokens <= _MOST_AT_ONCE
-        return resolved.name, Job(request_id, frames, opener, pace_ms / 1000, bool(asked.stream), is_small)
+        frames = wire.frames(completion, asked, is_paced=pace_ms > 0)
+        return resolved.name, Job(request_id, frames, opener, pace_ms / 1000, bool(asked.stream), is_small, wire)
 
-    def _complete(self, asked: ChatBody, resolved: Resolved, request_id: str) -> Completion | Failure:
+    def _complete(self, asked: ChatBody, resolved: Resolved, request_id: str, marked: int) -> Completion | Failure:
         model = resolved.model
         attempt = self._attempt(asked) if model.counts_attempts else 1
         tools = [tool.function for tool in asked.tools or ()] if asked.tool_choice != "none" else []
@@ -221,12 +222,14 @@ class SimServer:
             if isinstance(reply, Failure):
                 return reply
             choices.append(choose(asked, conversation, reply))
+        read = cached_tokens(asked) if model.has_cache else 0
         usage = Usage(
             input_tokens(asked),
             sum([choice.output_tokens for choice in choices]),
-            cached_tokens(asked) if model.has_cache else 0,
+            read,
             sum([choice.reasoning_tokens for choice in choices]),
             has_details=model.has_cache,
+            cache_write_tokens=max(marked_tokens(asked, marked) - read, 0) if model.has_cache else 0,
         )
         return Completion(f"chatcmpl-{request_id[4:]}", int(time.time()), resolved.name, choices, usage)
 
@@ -240,13 +243,18 @@ class SimServer:
 
     def _embed(self, request: HttpRequest, request_id: str) -> tuple[str, Job]:
         _check_post(request)
-        asked, texts = decode_embeddings(request.body)
-        resolved = self._resolve(request, asked.model, is_embedder=True)
-        opener = self._opener(
-            request, request_id, resolved, operation="embeddings", input_tokens=embedding_tokens(texts)
-        )
-        frames = iter([Frame("finish", b""), Frame("answer", embeddings_body(asked, texts))])
-        return resolved.name, Job(request_id, frames, opener)
+        model, count, body = read_embed(request)
+        resolved = self._resolve(request, model, is_embedder=True)
+        opener = self._opener(request, request_id, resolved, operation="embeddings", input_tokens=count)
+        frames = iter([Frame("finish", b""), Frame("answer", body)])
+        return resolved.name, Job(request_id, frames, opener, wire=dialect_of(request.path))
+
+    def _counted(self, request: HttpRequest) -> bytes:
+        """Tokens are counted for nothing."""
+        _check_post(request)
+        model, body = read_count(request)
+        self._resolve(request, model, is_embedder=False)
+        return body
 
     def _effect(self, request: HttpRequest, request_id: str) -> tuple[str, Job]:
         _check_post(request)
@@ -344,7 +352,7 @@ def _exchange(planted: Planted, request: HttpRequest, job: Job) -> Exchange:
     def answer(body: bytes, content_type: str = "application/json") -> bytes:
         return response(200, body, content_type=content_type, headers=identity, is_keep_alive=request.is_keep_alive)
 
-    return Exchange(planted, job.request_id, job.is_stream, head, answer)
+    return Exchange(planted, job.request_id, job.is_stream, head, answer, job.wire)
 
 
 def _check_post(request: HttpRequest) -> None:

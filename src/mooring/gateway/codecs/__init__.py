@@ -1,7 +1,8 @@
 """Wire formats: pure functions between bytes and the canonical types of `core`.
 
 `openai_chat/` is the first; `openai_embeddings.py` shares its errors and framing. A codec never does I/O and never
-knows which vendor is behind the wire.
+knows which vendor is behind the wire. A request that comes by one wire and goes out by another is translated through
+the canonical types; by the same wire its body passes, but for the model's name and what the provider patches.
 """
 
 from collections.abc import Sequence
@@ -9,15 +10,20 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
+from mooring.core import ids
 from mooring.core.errors import MooringError
 from mooring.core.events import Event
 from mooring.core.messages import ChatRequest, ChatResponse
 from mooring.core.registry import Registry
 
+from ..fidelity import Feature
+
 Fields = dict[str, Any]
 """A body's top-level fields in the sender's order; a value is `msgspec.Raw` where nothing had to touch it."""
 
-Kind = Literal["chat", "embedding"]
+COUNT = "input_tokens"  # in the `extra` of a response that is a number of tokens
+
+Kind = Literal["chat", "embedding", "count"]
 """What a body asks for; the journal calls it by the same word."""
 
 FailureKind = Literal[
@@ -64,21 +70,45 @@ class EventDecoder(Protocol):
 class EventEncoder(Protocol):
     """One stream's state on the way out."""
 
+    def observe(self, data: bytes, events: Sequence[Event]) -> None:
+        """An event that passed as it came, so that those written after it follow it."""
+        ...
+
     def encode(self, events: Sequence[Event]) -> bytes:
         """Whole server-sent events; empty where the wire has nothing to say."""
         ...
 
 
 class Codec(Protocol):
-    """What a wire format provides; two bodies are of the same wire when their codecs have the same name."""
+    """What a wire format provides; two bodies are of the same wire when their codecs have the same name.
+
+    `cannot_carry`: what a translation into this wire refuses. `leaves_out`: what it leaves out, and says so.
+    `own_hints`: fields that only this wire has and that do not decide the answer: left out on the way to another one.
+    `needs_cap`: no request without an output cap. `ends_with_finish`: no terminal event; the body's end is it.
+    `id_prefix`: answers are named by the call, so that they can be asked for again. `is_stateful`: an event cannot be
+    written without knowing those before it.
+    """
 
     name: ClassVar[str]
     path: ClassVar[str]
     kind: ClassVar[Kind]
     keep_alive: ClassVar[bytes]
-    cannot_carry: ClassVar[frozenset[str]]
+    cannot_carry: ClassVar[frozenset[Feature]]
+    leaves_out: ClassVar[frozenset[Feature]]
+    own_hints: ClassVar[frozenset[str]]
+    needs_cap: ClassVar[bool]
+    ends_with_finish: ClassVar[bool]
+    is_stateful: ClassVar[bool]
+    id_prefix: ClassVar[ids.Prefix | None]
 
-    def decode_request(self, body: bytes) -> WireRequest: ...
+    def path_of(self, model: str, *, is_stream: bool) -> str:
+        """Where the model is asked, below the provider's base address."""
+        ...
+
+    def decode_request(self, body: bytes, *, model: str | None = None, is_stream: bool = False) -> WireRequest:
+        """What is asked; `model` and `is_stream` are what the path says, on a wire whose bodies do not."""
+        ...
+
     def elements(self, fields: Fields) -> tuple[bytes, ...]:
         """The messages as JSON, one by one, in the bytes that the body has."""
         ...
@@ -101,7 +131,10 @@ class Codec(Protocol):
         """
         ...
 
-    def encode_response(self, response: ChatResponse) -> bytes: ...
+    def encode_response(self, response: ChatResponse, asked: Fields) -> bytes:
+        """The answer as a body of this wire; `asked` are the fields of the request that it answers."""
+        ...
+
     def rewrite_response(self, body: bytes, response: ChatResponse) -> bytes:
         """The body with its choices replaced by the response's; fields beside them stay."""
         ...
@@ -111,7 +144,7 @@ class Codec(Protocol):
         ...
 
     def decoder(self) -> EventDecoder: ...
-    def encoder(self, *, wants_usage: bool) -> EventEncoder: ...
+    def encoder(self, *, wants_usage: bool, asked: Fields) -> EventEncoder: ...
     def without_usage(self, data: bytes) -> bytes | None:
         """An event's data for a caller who did not ask for usage; None where nothing else was in it."""
         ...
@@ -126,6 +159,28 @@ class Codec(Protocol):
         ...
 
     def encode_comment(self, text: str) -> bytes: ...
+
+
+class BaseCodec:
+    """What most wires have in common."""
+
+    leaves_out: ClassVar[frozenset[Feature]] = frozenset()
+    own_hints: ClassVar[frozenset[str]] = frozenset()
+    needs_cap: ClassVar[bool] = False
+    ends_with_finish: ClassVar[bool] = False
+    is_stateful: ClassVar[bool] = True
+    id_prefix: ClassVar[ids.Prefix | None] = None
+
+    path: ClassVar[str]
+
+    def path_of(self, model: str, *, is_stream: bool) -> str:
+        return self.path
+
+    def check_answer(self, request: ChatRequest, response: ChatResponse) -> None:
+        """Any number of choices is an answer; that there is one was seen when it was decoded."""
+
+    def encode_comment(self, text: str) -> bytes:
+        return f": {text}\n\n".encode()
 
 
 class ReadsHeaders(Protocol):

@@ -43,9 +43,8 @@ class Codec(openai_chat.Codec):
     name: ClassVar[str] = "openai_embeddings"
     path: ClassVar[str] = "/embeddings"
     kind: ClassVar[Kind] = "embedding"
-    cannot_carry: ClassVar[frozenset[str]] = frozenset({"answers", "streams", "tools", "media"})
 
-    def decode_request(self, body: bytes) -> WireRequest:
+    def decode_request(self, body: bytes, *, model: str | None = None, is_stream: bool = False) -> WireRequest:
         """Model, user and inputs; every field stays as it came.
 
         Raises:

@@ -8,24 +8,40 @@ from typing import ClassVar
 from mooring.core.errors import MooringError
 from mooring.core.messages import ChatRequest, ChatResponse
 
-from .. import Failure, Fields, Kind, ReadsHeaders, WireRequest
+from ...fidelity import Feature
+from .. import BaseCodec, Failure, Fields, Kind, ReadsHeaders, WireRequest
 from . import errors, events, request, response
 
 __all__ = ["Codec"]
 
 
-class Codec:
+class Codec(BaseCodec):
     """`POST /v1/chat/completions`."""
 
     name: ClassVar[str] = "openai_chat"
     path: ClassVar[str] = "/chat/completions"
     kind: ClassVar[Kind] = "chat"
     keep_alive: ClassVar[bytes] = b": keep-alive\n\n"
-    cannot_carry: ClassVar[frozenset[str]] = frozenset(
-        {"thinking signatures", "cache marks", "tool results with is_error"}
+    is_stateful: ClassVar[bool] = False
+    cannot_carry: ClassVar[frozenset[Feature]] = frozenset(
+        {
+            "images by file id",
+            "audio by url",
+            "audio by file id",
+            "files by url",
+            "files by file id",
+            "media in tool results",
+            "vendor tools",
+        }
+    )
+    leaves_out: ClassVar[frozenset[Feature]] = frozenset(
+        {"thinking", "tool call signatures", "cache marks", "failed tool results"}
+    )
+    own_hints: ClassVar[frozenset[str]] = frozenset(
+        {"safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier", "store"}
     )
 
-    def decode_request(self, body: bytes) -> WireRequest:
+    def decode_request(self, body: bytes, *, model: str | None = None, is_stream: bool = False) -> WireRequest:
         return request.decode_request(body)
 
     def elements(self, fields: Fields) -> tuple[bytes, ...]:
@@ -43,10 +59,7 @@ class Codec:
     def decode_response(self, body: bytes) -> ChatResponse:
         return response.decode_response(body)
 
-    def check_answer(self, request_: ChatRequest, response_: ChatResponse) -> None:
-        """Any number of choices is an answer; that there is one was seen when it was decoded."""
-
-    def encode_response(self, response_: ChatResponse) -> bytes:
+    def encode_response(self, response_: ChatResponse, asked: Fields) -> bytes:
         return response.encode_response(response_)
 
     def rewrite_response(self, body: bytes, response_: ChatResponse) -> bytes:
@@ -58,7 +71,7 @@ class Codec:
     def decoder(self) -> events.Decoder:
         return events.Decoder()
 
-    def encoder(self, *, wants_usage: bool) -> events.Encoder:
+    def encoder(self, *, wants_usage: bool, asked: Fields) -> events.Encoder:
         return events.Encoder(wants_usage=wants_usage)
 
     def without_usage(self, data: bytes) -> bytes | None:
@@ -75,6 +88,3 @@ class Codec:
 
     def encode_stream_error(self, error: MooringError, *, message: str | None = None, code: str | None = None) -> bytes:
         return events.sse(errors.encode_error(error, message=message, code=code))
-
-    def encode_comment(self, text: str) -> bytes:
-        return f": {text}\n\n".encode()

@@ -143,6 +143,12 @@ class Encoder:
         self._wants_usage = wants_usage
         self._head: dict[str, Any] = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
 
+    def observe(self, data: bytes, events: Sequence[Event]) -> None:
+        """The head of the answer is repeated in every chunk that is written after it."""
+        for event in events:
+            if isinstance(event, MessageStart):
+                self._head.update(id=event.id, created=event.created_at, model=event.model)
+
     def encode(self, events: Sequence[Event]) -> bytes:
         """One server-sent event per canonical event that this wire can say."""
         return b"".join(self._one(event) for event in events)

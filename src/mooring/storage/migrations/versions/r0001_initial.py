@@ -103,6 +103,7 @@ def upgrade() -> None:
         _text("call_key", is_key=True),
         _bytes("call_id", required=True),
         _bytes("binding", required=True),
+        _int("binding_version", required=True),
         _int("expires_at_us"),
         sqlite_with_rowid=False,
     )

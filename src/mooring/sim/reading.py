@@ -1,0 +1,91 @@
+"""Requests of any wire, by their address: who is asked for what, and how the answer of it is shaped."""
+
+from typing import Literal
+
+from .anthropic import ANTHROPIC, count_body, decode_messages
+from .conversation import ChatBody, decode_chat
+from .dialect import OPENAI, Dialect
+from .embeddings import decode_embeddings, embeddings_body, input_tokens
+from .errors import BadRequest
+from .gemini import GEMINI, Address, address_of, decode_count, decode_embed, decode_generate, embed_body
+from .wire import HttpRequest
+
+Operation = Literal["chat", "embed", "count"]
+_PATHS: dict[str, Operation] = {
+    "/v1/chat/completions": "chat",
+    "/v1/messages": "chat",
+    "/v1/embeddings": "embed",
+    "/v1/messages/count_tokens": "count",
+}
+_OPERATIONS: dict[str, Operation] = {
+    "generateContent": "chat",
+    "streamGenerateContent": "chat",
+    "embedContent": "embed",
+    "batchEmbedContents": "embed",
+    "countTokens": "count",
+}
+
+
+def operation_of(path: str) -> Operation | None:
+    """What a model is asked for at this path; None where it is no model's."""
+    address = address_of(path)
+    return _PATHS.get(path) if address is None else _OPERATIONS.get(address.operation)
+
+
+def dialect_of(path: str) -> Dialect:
+    """The wire that is spoken at this path."""
+    if path.startswith("/v1/messages"):
+        return ANTHROPIC
+    return GEMINI if address_of(path) is not None else OPENAI
+
+
+def given_key(request: HttpRequest) -> str:
+    """The caller's key, wherever its vendor wants it."""
+    headers = request.headers
+    bearer = headers.get("authorization", "").removeprefix("Bearer ")
+    return bearer or headers.get("x-api-key") or headers.get("x-goog-api-key") or ""
+
+
+def read_chat(request: HttpRequest) -> tuple[ChatBody, int]:
+    """The request, and how many of its messages are marked for the cache.
+
+    Raises:
+        BadRequest: the wire's vendor would refuse it.
+    """
+    address = address_of(request.path)
+    if address is not None:
+        if address.operation == "streamGenerateContent" and "alt=sse" not in request.query:
+            raise BadRequest("This double streams with alt=sse alone.")
+        return decode_generate(request.body, address), 0
+    if request.path == "/v1/messages":
+        if "anthropic-version" not in request.headers:
+            raise BadRequest("anthropic-version: header is required")
+        return decode_messages(request.body)
+    return decode_chat(request.body), 0
+
+
+def read_embed(request: HttpRequest) -> tuple[str, int, bytes]:
+    """Model, tokens and answer of a request for vectors.
+
+    Raises:
+        BadRequest: the wire's vendor would refuse it.
+    """
+    address = address_of(request.path)
+    if address is None:
+        asked, texts = decode_embeddings(request.body)
+        return asked.model, input_tokens(texts), embeddings_body(asked, texts)
+    found = decode_embed(request.body, address)
+    return address.model, input_tokens([text for text, _ in found]), embed_body(found, address)
+
+
+def read_count(request: HttpRequest) -> tuple[str, bytes]:
+    """Model and answer of a request to count tokens.
+
+    Raises:
+        BadRequest: the wire's vendor would refuse it.
+    """
+    address: Address | None = address_of(request.path)
+    if address is not None:
+        return address.model, decode_count(request.body, address)
+    chat, _ = decode_messages(request.body, is_count=True)
+    return chat.model, count_body(chat)
