@@ -25,6 +25,7 @@ from mooring.guardrails.config import GuardrailsConfig
 from mooring.guardrails.guardrails import registry as checks
 from mooring.local.config import LocalConfig
 from mooring.rag.config import RagConfig
+from mooring.tracing.config import TracingConfig
 
 DEFAULT_PORT = 4790
 RESERVED = frozenset({"MOORING_HOME", "MOORING_URL", "MOORING_API_KEY", "MOORING_SUPERVISED", "MOORING_CONFIG"})
@@ -100,6 +101,7 @@ class Config(Section):
     guardrails: GuardrailsConfig = GuardrailsConfig()
     rag: RagConfig = RagConfig()
     local: LocalConfig = LocalConfig()
+    tracing: TracingConfig = TracingConfig()
 
     def database_url(self) -> str | None:
         """[storage] url with its secret.

@@ -28,10 +28,13 @@ from mooring.gateway.inbound import Inbound
 from mooring.gateway.keys import Caller, Keys
 from mooring.guardrails.guardrails import Guardrails
 from mooring.guardrails.redactor import Redactor
+from mooring.journal.base import TOPICS
 from mooring.journal.journal import Journal
 from mooring.net import EgressPolicy, HttpClient, Request
 from mooring.rag import DocumentIndex, DocumentRepository, Origin, Rag
 from mooring.storage import Blobs, Database, Home, ProcessLock
+from mooring.tracing.projector import Projector
+from mooring.tracing.spans import Spans
 
 ProcessKind = Literal["serve", "worker", "cli"]
 EMBEDDINGS_PATH = "/v1/embeddings"
@@ -63,6 +66,8 @@ class Server:
     redactor: Redactor
     http: HttpClient
     rag: Rag
+    spans: Spans
+    projector: Projector
     process_id: bytes
     lock: ProcessLock
     service_key: str
@@ -123,13 +128,15 @@ async def build(
         process_id = new_id()
         lock = ProcessLock.acquire(home, process_id=process_id, kind=kind)
         stack.callback(lock.release)
+        blobs = Blobs(home.blobs_dir)
         journal = Journal(
             database,
-            Blobs(home.blobs_dir),
+            blobs,
             process_id=process_id,
             clock=clock,
             new_id=new_id,
             wakeups=database.wakeups,
+            topics=TOPICS,
         )
         await journal.register_process(kind=kind, pid=os.getpid(), lock_path=lock.path)
         stack.push_async_callback(journal.retire)
@@ -163,6 +170,9 @@ async def build(
             new_id=new_id,
         )
         stack.callback(rag.close)
+        spans = Spans(database, home.traces_path)
+        stack.callback(spans.close)
+        projector = Projector(journal, spans, blobs, redact=redactor, clock=clock, config=config.tracing)
         yield Server(
             config=config,
             home=home,
@@ -174,6 +184,8 @@ async def build(
             redactor=redactor,
             http=http,
             rag=rag,
+            spans=spans,
+            projector=projector,
             process_id=process_id,
             lock=lock,
             service_key=service_key(home),

@@ -11,8 +11,11 @@ from mooring.core.ids import new_id
 from mooring.core.money import Price
 from mooring.core.usage import Usage
 from mooring.journal import AttemptIntent, AttemptResult, CallAnswer, Journal, NewCall, NewRun, RunRecord, RunRef
+from mooring.journal.base import CALL_CLOSED, RUN_FINISHED
 from mooring.storage import Blobs, Database
 from mooring.tracing import Traces
+from mooring.tracing.projector import Projector
+from mooring.tracing.spans import Spans
 
 PROJECT = "default"
 PRICE = Price(input_picos=250_001, output_picos=2_000_003, cached_input_picos=25_000, source="test")
@@ -101,6 +104,33 @@ class Scene:
         await self.answered(await self.send(self.call(run, "3")))
         await self.journal.finish_run(run.id, run.epoch, "completed", output=b'"done"')
         return await self.journal.get_run(PROJECT, run.id)
+
+
+class Following:
+    """A scene whose journal is followed by a projector."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.clock = ManualClock()
+        blobs = Blobs(folder / "blobs")
+        self.journal = Journal(
+            database,
+            blobs,
+            process_id=new_id(),
+            clock=self.clock,
+            new_id=new_id,
+            topics=(CALL_CLOSED, RUN_FINISHED),
+        )
+        self.database = database
+        self.spans = Spans(database, folder / "traces.db")
+        self.projector = Projector(self.journal, self.spans, blobs, redact=lambda text: text, clock=self.clock)
+        self.scene = Scene(self.journal, self.clock)
+
+
+@pytest.fixture
+def following(database: Database, tmp_path: Path) -> Iterator[Following]:
+    made = Following(database, tmp_path)
+    yield made
+    made.spans.close()
 
 
 @pytest.fixture

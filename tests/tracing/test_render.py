@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mooring.core.ids import show
 from mooring.journal import AttemptResult, CallAnswer
-from mooring.tracing import Trace, render
+from mooring.tracing import Trace, data, render
 
 PROJECT = "default"
 
@@ -96,7 +96,7 @@ def test_a_run_without_calls_says_so(scene: Any) -> None:
 
 def test_json_holds_the_whole_tree_with_shown_ids_and_exact_amounts(scene: Any) -> None:
     trace = traced(scene)
-    tree = msgspec.json.decode(msgspec.json.encode(render.to_json(trace)))
+    tree = msgspec.json.decode(msgspec.json.encode(data.to_json(trace)))
     assert trace.run is not None
     assert tree["run"]["id"] == show("run", trace.run.id)
     assert [step["step"] for step in tree["steps"]] == ["1", "2", "3"]

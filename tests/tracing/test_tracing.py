@@ -109,9 +109,7 @@ def test_another_projects_run_is_not_found(scene: Any) -> None:
     asyncio.run(work())
 
 
-def test_a_run_with_more_calls_than_a_page_is_whole(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mooring.tracing.tracing.PAGE", 2)
-
+def test_a_run_of_many_calls_is_whole(scene: Any) -> None:
     async def work() -> None:
         run = await scene.run()
         for step in range(5):

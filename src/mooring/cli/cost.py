@@ -22,14 +22,30 @@ def cost_command() -> None:
     """The bill; budgets; reconcile with the provider's export."""
 
 
-@cost_command.command("report", epilog=examples("mooring cost report", "mooring cost --json"))
+@cost_command.command(
+    "report", epilog=examples("mooring cost report", "mooring cost --by user --since 7d", "mooring cost --json")
+)
 @PROJECT_OPTION
+@click.option(
+    "--by",
+    "group_by",
+    type=click.Choice(["user", "model", "tag", "session", "key", "target", "day"]),
+    help="Sums by this, dearest first; a call with two tags counts in both.",
+)
+@click.option("--since", help="Only what was sent since: 24h, 7d, or a date. With --by.")
+@click.option("--user", help="Only of this user. With --by.")
+@click.option("--tag", help="Only with this tag. With --by.")
 @json_option("settled_nanos", "held_nanos", "lines")
-def report(project: str, as_json: bool) -> None:
+def report(project: str, group_by: str | None, as_json: bool, **asked: str | None) -> None:
     """What was spent, by target; what may still be owed is held."""
     from mooring.cli.rooms import with_journal
     from mooring.core.money import show_usd
 
+    if group_by is not None:
+        report_by(project, group_by, asked, as_json=as_json)
+        return
+    if any(asked.values()):
+        raise click.UsageError("--since, --user and --tag go with --by.")
     bill = with_journal(lambda journal: journal.bill(project))
     if as_json:
         print_json(bill)
@@ -53,6 +69,47 @@ def report(project: str, as_json: bool) -> None:
             ],
         )
     click.echo(f"settled {show_usd(bill.settled_nanos)}, held {show_usd(bill.held_nanos)}")
+
+
+def report_by(project: str, group_by: str, asked: dict[str, str | None], *, as_json: bool) -> None:
+    """The ledger's sums by user, model, tag, session, key, target or day."""
+    from mooring.cli.rooms import with_journal
+    from mooring.core.clock import SystemClock
+    from mooring.core.money import show_usd
+    from mooring.tracing import Traces, asking, data
+
+    which = asking.filter_of(asked, SystemClock().now_us())
+
+    groups = with_journal(lambda journal: Traces(journal).bill_by(project, asking.group_of(group_by), which))
+    if as_json:
+        whole = with_journal(lambda journal: Traces(journal).bill_by(project, "project", which))
+        print_json(
+            {
+                "settled_nanos": sum(one.settled_nanos for one in whole),
+                "held_nanos": sum(one.held_nanos for one in whole),
+                "lines": [data.group_json(one) for one in groups],
+            }
+        )
+    elif not groups:
+        click.echo("Nothing was spent.")
+    else:
+        print_table(
+            (
+                Column(group_by, is_flexible=True),
+                *(Column(title, is_number=True) for title in ("calls", "input", "output", "settled", "held")),
+            ),
+            [
+                (
+                    one.value or "(none)",
+                    str(one.calls),
+                    str(one.input_tokens),
+                    str(one.output_tokens),
+                    show_usd(one.settled_nanos),
+                    show_usd(one.held_nanos) if one.held_nanos else "",
+                )
+                for one in groups
+            ],
+        )
 
 
 @cost_command.command(

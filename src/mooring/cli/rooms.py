@@ -51,6 +51,7 @@ def with_journal(work: "Callable[[Journal], Awaitable[T]]") -> T:
         return with_rooms(lambda rooms: work(rooms.journal), makes_home=False)
     require_home()
     from mooring.core.clock import SystemClock
+    from mooring.journal.base import TOPICS
     from mooring.journal.journal import Journal
     from mooring.storage import Blobs, Database, Home
 
@@ -65,6 +66,7 @@ def with_journal(work: "Callable[[Journal], Awaitable[T]]") -> T:
             clock=SystemClock(),
             new_id=ids.new_id,
             wakeups=database.wakeups,
+            topics=TOPICS,
         )
         return await work(journal)
 

@@ -26,23 +26,34 @@ def runs_command() -> None:
     """List runs; see and resolve uncertain calls."""
 
 
-@runs_command.command("list", epilog=examples("mooring runs list --limit 5", "mooring runs --json"))
+@runs_command.command(
+    "list",
+    epilog=examples("mooring runs list --limit 5", "mooring runs --user u_42 --since 24h", "mooring runs --json"),
+)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many.")
+@click.option("--user", help="Of this user.")
+@click.option("--session", help="Of this session.")
+@click.option("--tag", help="With this tag.")
+@click.option("--agent", "model", help="Of this agent.")
+@click.option("--state", help="In this state: queued, running, waiting, parked, completed, failed, cancelled.")
+@click.option("--since", help="Made since: 24h, 7d, or a date.")
 @json_option(*RUN_FIELDS, "settled_nanos", "held_nanos", is_list=True)
-def list_(limit: int, as_json: bool) -> None:
-    """The newest runs first."""
+def list_(limit: int, as_json: bool, **asked: str | None) -> None:
+    """The newest runs first, of those that match."""
     from mooring.cli.rooms import PROJECT, with_journal
     from mooring.core import ids
-    from mooring.core.clock import to_datetime
+    from mooring.core.clock import SystemClock, to_datetime
     from mooring.core.money import show_usd
+    from mooring.tracing import Traces, asking
 
-    runs = with_journal(lambda journal: journal.list_runs(PROJECT, limit=limit))
+    which = asking.filter_of(asked, SystemClock().now_us())
+    runs = with_journal(lambda journal: Traces(journal).runs(PROJECT, which, limit=limit))
     if as_json:
         from mooring.server.runs import show_run
 
         print_json([show_run(run) for run in runs])
     elif not runs:
-        click.echo("No runs yet. Start one: mooring run app.py")
+        click.echo("No run matches." if any(asked.values()) else "No runs yet. Start one: mooring run app.py")
     else:
         print_table(
             COLUMNS,

@@ -6,6 +6,7 @@ File name = registered name = `type` in the config. Built-ins and users' plug-in
 import difflib
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Generic, TypeVar
@@ -72,7 +73,7 @@ def late(module: str) -> ModuleType:
     return importlib.import_module(module)
 
 
-def did_you_mean(name: str, known: list[str]) -> str:
+def did_you_mean(name: str, known: Sequence[str]) -> str:
     """`Did you mean 'groq'?`, or the list of what there is."""
     near = difflib.get_close_matches(name, known, n=1)
     if near:

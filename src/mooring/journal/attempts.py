@@ -69,6 +69,7 @@ class Attempts(Base):
                 return self._close(tx, reserved.call_id, answer, body, at_us)
             if result.outcome == "uncertain":
                 calls.set_uncertain(tx, reserved.project_id, reserved.call_id)
+                self._publish(tx, reserved.project_id, CALL_CLOSED, reserved.call_id)
             return None
 
         try:
@@ -141,6 +142,7 @@ class Attempts(Base):
         is_new = attempts.settle(tx, reserved.attempt_id, cost_nanos)
         if is_new:
             self._move(tx, reserved, cost_nanos)
+            self._publish(tx, reserved.project_id, CALL_CLOSED, reserved.call_id)
         return is_new
 
     def _move(self, tx: Tx, reserved: Reserved, cost_nanos: int) -> None:

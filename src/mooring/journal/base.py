@@ -1,7 +1,7 @@
 """What every part of the journal stands on."""
 
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Callable, Collection
+from typing import NamedTuple, TypeVar
 
 from mooring.core.clock import Clock
 from mooring.core.ids import NewId
@@ -15,8 +15,11 @@ from .repository.outbox import OutboxRow
 from .waiting import within_this_process
 from .windows import Period
 
-CALL_CLOSED = "call.closed"
+T = TypeVar("T")
+
+CALL_CLOSED = "call.closed"  # or what it cost, or what became of it, is known better than when it was closed
 RUN_FINISHED = "run.finished"
+TOPICS = (CALL_CLOSED, RUN_FINISHED)  # of the traces: every process that writes the journal writes these
 
 
 class Open(NamedTuple):
@@ -51,6 +54,10 @@ class Base:
         self._periods: dict[bytes, Period] = {}
         self._budgets: dict[str, tuple[float, list[BudgetRow]]] = {}
         self._open: dict[bytes, Open] = {}
+
+    async def read(self, query: Callable[[Tx], T]) -> T:
+        """For views of the journal in the rooms above: all statements of the query see one snapshot."""
+        return await self._database.read_async(query)
 
     def _require_space(self, call: NewCall | None) -> None:
         """A call of a caller's own is new work; the steps of a run are in flight, and written without asking.

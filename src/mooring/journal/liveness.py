@@ -11,6 +11,7 @@ from mooring.core.ids import show
 from mooring.storage import Tx
 from mooring.storage.liveness import if_dead
 
+from .base import CALL_CLOSED
 from .records import AttemptRecord, CallAnswer, CallRecord
 from .repository import attempts, calls, processes, runs
 from .repository.contents import Kept
@@ -52,6 +53,7 @@ class Liveness(Tools):
         lost = attempts.bury(tx, process_id)
         for call_id, project_id in lost:
             calls.set_uncertain(tx, project_id, call_id)
+            self._publish(tx, project_id, CALL_CLOSED, call_id)
         for call_id, _ in calls.open_of(tx, process_id):
             self._close(tx, call_id, process_died(), None, at_us)
         runs.release_all(tx, process_id)

@@ -23,6 +23,7 @@ from .local import LocalModels
 from .worker import stop_on_signals, sweep
 
 log = logging.getLogger("mooring.serve")
+PATIENCE = 2  # times five seconds that a lock is left to a worker
 BACKLOG = 2048  # uvicorn's own
 
 
@@ -44,6 +45,8 @@ async def serve(config: Config, home: Home, *, app_path: Path | None = None) -> 
         background = [
             asyncio.create_task(sweep(rooms.journal)),
             asyncio.create_task(discovery.watch(rooms.http, config.gateway, rooms.gateway.offer)),
+            # Where workers run, one of them takes this on: their loops carry no paid streams.
+            asyncio.create_task(rooms.projector.run(home.projector_lock, patience=PATIENCE)),
         ]
         found = announce(home, rooms, address)
         spare_the_collector()

@@ -26,7 +26,12 @@ async def work(config: Config, home: Home, *, app_path: Path | None = None) -> N
         rooms.lock.say(READY)
         worker = Worker(rooms.journal, handlers(rooms), slots=config.worker.slots)
         stop_on_signals(worker.stop)
-        await worker.run(drain_seconds=config.server.drain_seconds / 2)
+        projecting = asyncio.create_task(rooms.projector.run(home.projector_lock))
+        try:
+            await worker.run(drain_seconds=config.server.drain_seconds / 2)
+        finally:
+            projecting.cancel()
+            await asyncio.gather(projecting, return_exceptions=True)
 
 
 def handlers(rooms: Server) -> dict[str, Handler]:

@@ -2,7 +2,7 @@
 
 from mooring.wiring import Server
 
-from . import calls, chat, collections, embeddings, health, messages, runs
+from . import calls, chat, collections, embeddings, health, messages, runs, traces
 from .server import Application
 from .ui import pages
 
@@ -19,6 +19,7 @@ def create_application(rooms: Server) -> Application:
         *messages.routes(rooms),
         *runs.routes(rooms),
         *calls.routes(rooms),
+        *traces.routes(rooms),
         *collections.routes(rooms),
         *health.routes(rooms),
         *pages.routes(rooms),

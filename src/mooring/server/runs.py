@@ -13,6 +13,7 @@ from mooring.core.errors import InvalidRequest
 from mooring.core.money import amount, show_usd
 from mooring.gateway.asked import check_key
 from mooring.journal.records import NewRun, RunRecord
+from mooring.tracing import Traces, asking
 from mooring.wiring import Server
 
 from .exchange import Exchange, Reply, Word, json_reply
@@ -63,7 +64,10 @@ def routes(rooms: Server) -> list[Route]:
         return json_reply(show_run(run), status=202)
 
     async def list_(exchange: Exchange) -> Reply:
-        runs = await journal.list_runs(caller_of(exchange).project_id, limit=50)
+        project, query = caller_of(exchange).project_id, exchange.query
+        which = asking.filter_of({**query, "model": query.get("agent")}, rooms.clock.now_us())
+        before = ids.read("run", query["before"]) if query.get("before") else None
+        runs = await Traces(journal).runs(project, which, limit=50, before=before)
         return json_reply({"object": "list", "data": [show_run(run) for run in runs]})
 
     async def get(exchange: Exchange) -> Reply:

@@ -82,6 +82,21 @@ class Database:
             late("mooring.storage.migrate").upgrade(url)  # SQLAlchemy and Alembic: more than all the rest of a start
         return cls(engine, readers=readers, ballast=Ballast(ballast) if ballast is not None else None)
 
+    @classmethod
+    def beside(cls, path: Path, create: Callable[[Tx], None]) -> Self:
+        """A SQLite file without migrations, for what can be made again: `create` brings its tables.
+
+        Raises:
+            StorageError: it cannot be opened or written.
+        """
+        database = cls(_sqlite(path, "kill"), readers=1, ballast=None)
+        try:
+            database.write(create).result()
+        except BaseException:
+            database.close()
+            raise
+        return database
+
     def require_space(self) -> None:
         """To be asked before new work is taken on; what is in flight is written without asking.
 

@@ -58,6 +58,16 @@ class Home:
         return f"sqlite:///{self.path / 'mooring.db'}"
 
     @property
+    def traces_path(self) -> Path:
+        """The spans, where the journal is SQLite."""
+        return self.path / "traces.db"
+
+    @property
+    def projector_lock(self) -> Path:
+        """Held by the process that keeps the spans up with the journal."""
+        return self.run_dir / "projector.lock"
+
+    @property
     def ballast_path(self) -> Path:
         return self.path / "ballast"
 

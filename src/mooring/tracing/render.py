@@ -1,13 +1,12 @@
-"""A trace for the eye and for programs: a waterfall about 100 columns wide that needs no colours, and JSON."""
+"""A trace for the eye: a waterfall about 100 columns wide that needs no colours."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mooring.core.clock import to_datetime
 from mooring.core.ids import show
 from mooring.core.money import show_usd
 from mooring.core.usage import Usage
@@ -17,6 +16,8 @@ from .tracing import Trace, TracedCall
 
 WIDTH = 100
 BAR = 20
+FIRST, LAST = 200, 100  # calls of a long trace that are shown unless all are asked for
+MOST_FACTS = 40
 STYLES = {"completed": "green", "running": "cyan", "intended": "cyan", "queued": "cyan"}
 
 
@@ -52,127 +53,54 @@ class Window(NamedTuple):
         return " " * begin + glyphs.waiting * waiting + glyphs.busy * (end - begin - waiting)
 
 
-def to_terminal(trace: Trace, console: Console | None = None) -> None:
-    """Print the waterfall."""
+def to_terminal(trace: Trace, console: Console | None = None, *, is_whole: bool = False) -> None:
+    """Print the waterfall; of a long trace its ends, unless it `is_whole`."""
     console = console or Console(width=WIDTH, highlight=False)
     if console.options.ascii_only:
-        plain = to_text(trace, ASCII).replace("·", "-").replace("…", "~").encode("ascii", "replace").decode()
+        plain = (
+            to_text(trace, ASCII, is_whole=is_whole)
+            .replace("·", "-")
+            .replace("…", "~")
+            .encode("ascii", "replace")
+            .decode()
+        )
         console.print(Text(plain), end="", soft_wrap=True)
     else:
-        _print(trace, console, UNICODE)
+        _print(trace, console, UNICODE, is_whole=is_whole)
 
 
-def to_text(trace: Trace, glyphs: Glyphs = UNICODE) -> str:
+def to_text(trace: Trace, glyphs: Glyphs = UNICODE, *, is_whole: bool = False) -> str:
     """The same, plain."""
     console = Console(width=WIDTH, highlight=False, color_system=None, force_terminal=False)
     with console.capture() as captured:
-        _print(trace, console, glyphs)
+        _print(trace, console, glyphs, is_whole=is_whole)
     return captured.get()
 
 
-def _print(trace: Trace, console: Console, glyphs: Glyphs) -> None:
+def _print(trace: Trace, console: Console, glyphs: Glyphs, *, is_whole: bool) -> None:
     for line in _head(trace, glyphs):
         console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
-    if trace.calls:
-        console.print(_waterfall(trace, glyphs))
-    else:
+    calls = trace.calls
+    if not calls:
         console.print("No call yet.")
-
-
-def to_json(trace: Trace) -> dict[str, Any]:
-    """The tree as JSON values: ids as shown, times ISO 8601 in UTC, amounts as nano-dollars and as text."""
-    run = trace.run
-    return {
-        "project": trace.project_id,
-        "trace_id": trace.trace_id.hex() if trace.trace_id else None,
-        "run": None
-        if run is None
-        else {
-            "id": show("run", run.id),
-            "name": run.name,
-            "state": run.state,
-            "epoch": run.epoch,
-            "created_at": _iso(run.created_at_us),
-            "finished_at": _iso(run.finished_at_us),
-            "error_code": run.error_code,
-            **_money(run.settled_nanos, run.held_nanos),
-        },
-        "steps": [{"step": step.name, "calls": [_call_json(traced) for traced in step.calls]} for step in trace.steps],
-        "events": [
-            {
-                "seq": event.seq,
-                "kind": event.kind,
-                "at": _iso(event.at_us),
-                "call": show("call", event.call_id) if event.call_id else None,
-            }
-            for event in trace.events
-        ],
-        "total": {
-            **_money(trace.settled_nanos, trace.held_nanos),
-            "usage": msgspec.to_builtins(trace.usage),
-            "bytes_up": trace.bytes_up,
-            "bytes_down": trace.bytes_down,
-        },
-    }
-
-
-def _call_json(traced: TracedCall) -> dict[str, Any]:
-    call = traced.call
-    return {
-        "id": show("call", call.id),
-        "kind": call.kind,
-        "name": call.name,
-        "state": call.state,
-        "status": call.status,
-        "error_code": call.error_code,
-        "started_at": _iso(call.started_at_us),
-        "finished_at": _iso(call.finished_at_us),
-        "user": call.user,
-        "session": call.session,
-        "tags": list(call.tags),
-        "attributes": call.attributes,
-        **_money(call.settled_nanos, call.held_nanos),
-        "attempts": [_attempt_json(attempt) for attempt in traced.attempts],
-    }
-
-
-def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
-    return {
-        "id": show("att", attempt.id),
-        "number": attempt.number,
-        "target": attempt.target,
-        "reason": attempt.reason,
-        "outcome": attempt.outcome,
-        "settlement": attempt.settlement,
-        "price": msgspec.to_builtins(attempt.price),
-        "usage": msgspec.to_builtins(attempt.usage),
-        "provider_request_id": attempt.provider_request_id,
-        "upstream_status": attempt.upstream_status,
-        "error_code": attempt.error_code,
-        "error_message": attempt.error_message,
-        "bytes_up": attempt.bytes_up,
-        "bytes_down": attempt.bytes_down,
-        "intended_at": _iso(attempt.intended_at_us),
-        "sent_at": _iso(attempt.sent_at_us),
-        "first_byte_at": _iso(attempt.first_byte_at_us),
-        "finished_at": _iso(attempt.finished_at_us),
-        **_money(attempt.settled_nanos, attempt.held_nanos),
-    }
-
-
-def _money(settled_nanos: int, held_nanos: int) -> dict[str, Any]:
-    return {"settled_nanos": settled_nanos, "held_nanos": held_nanos, "settled": show_usd(settled_nanos)}
-
-
-def _iso(at_us: int | None) -> str | None:
-    return None if at_us is None else to_datetime(at_us).isoformat()
+        return
+    window = _window(calls)
+    if is_whole or len(calls) <= FIRST + LAST:
+        console.print(_waterfall(calls, window, glyphs))
+    else:
+        console.print(_waterfall(calls[:FIRST], window, glyphs))
+        console.print(Text(f"… {len(calls) - FIRST - LAST:,} calls between: --all shows them", style="dim"))
+        console.print(_waterfall(calls[-LAST:], window, glyphs))
+    for fact in facts_of(calls):
+        console.print(Text(fact), no_wrap=True, overflow="ellipsis", crop=True)
 
 
 # the waterfall
 
 
 def _head(trace: Trace, glyphs: Glyphs) -> list[Text]:
-    window = _window(trace)
+    calls = trace.calls
+    window = _window(calls)
     run = trace.run
     title = Text()
     if run is not None:
@@ -183,9 +111,9 @@ def _head(trace: Trace, glyphs: Glyphs) -> list[Text]:
             title.append(f" {run.error_code}", style="red")
     else:
         title.append(f"trace {trace.trace_id.hex()}" if trace.trace_id else "trace", style="bold")
-    attempts = sum(len(traced.attempts) for traced in trace.calls)
+    attempts = sum(len(traced.attempts) for traced in calls)
     facts = (
-        f"{_count(len(trace.calls), 'call')}, {_count(attempts, 'attempt')} in "
+        f"{_count(len(calls), 'call')}, {_count(attempts, 'attempt')} in "
         f"{_duration(window.end_us - window.start_us)} · {_tokens(trace.usage, glyphs)} tokens · "
         f"{show_usd(trace.settled_nanos)}"
     )
@@ -195,14 +123,13 @@ def _head(trace: Trace, glyphs: Glyphs) -> list[Text]:
     return [title, Text(f"{facts} · {traffic}" if traffic else facts)]
 
 
-def _waterfall(trace: Trace, glyphs: Glyphs) -> Table:
+def _waterfall(calls: Sequence[TracedCall], window: Window, glyphs: Glyphs) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), show_header=True, header_style="dim", width=WIDTH, pad_edge=False)
     table.add_column("step", ratio=1, no_wrap=True, overflow="ellipsis")
     table.add_column("", width=BAR, no_wrap=True)
     for title, width in (("time", 8), ("tokens", 11), ("cost", 12), ("bytes", 13)):
         table.add_column(title, width=width, justify="right", no_wrap=True)
-    window = _window(trace)
-    for traced in trace.calls:
+    for traced in calls:
         _call_row(table, traced, window, glyphs)
         for place, attempt in enumerate(traced.attempts):
             branch = glyphs.last if place == len(traced.attempts) - 1 else glyphs.branch
@@ -246,11 +173,11 @@ def _attempt_row(table: Table, attempt: AttemptRecord, branch: str, window: Wind
     )
 
 
-def _window(trace: Trace) -> Window:
+def _window(calls: Sequence[TracedCall]) -> Window:
     """From the first call (waiting in the queue is not work) to the last thing that happened."""
-    starts = [traced.call.started_at_us for traced in trace.calls]
-    ends = [traced.call.finished_at_us or traced.call.started_at_us for traced in trace.calls]
-    ends += [one.finished_at_us or one.intended_at_us for traced in trace.calls for one in traced.attempts]
+    starts = [traced.call.started_at_us for traced in calls]
+    ends = [traced.call.finished_at_us or traced.call.started_at_us for traced in calls]
+    ends += [one.finished_at_us or one.intended_at_us for traced in calls for one in traced.attempts]
     if not starts:
         return Window(0, 0)
     return Window(min(starts), max(ends))
@@ -258,6 +185,39 @@ def _window(trace: Trace) -> Window:
 
 def _end(call: CallRecord, window: Window) -> int:
     return call.finished_at_us or window.end_us
+
+
+def facts_of(calls: Sequence[TracedCall]) -> Iterator[str]:
+    """What guards found and what was retrieved with which scores, a line each."""
+    lines = [
+        (title, line)
+        for title, name, shown in (("guards", "guards", _guard), ("retrieved", "hits", _hit))
+        for traced in calls
+        for fact in traced.call.attributes.get(name, ())
+        if isinstance(fact, dict)
+        for line in [shown(traced.call, fact)]
+    ]
+    before = None
+    for title, line in lines[:MOST_FACTS]:
+        if title != before:
+            yield ""
+            yield title
+        before = title
+        yield f"  {line}"
+    if len(lines) > MOST_FACTS:
+        yield f"  … {len(lines) - MOST_FACTS:,} more: --json shows them"
+
+
+def _guard(call: CallRecord, fact: dict[str, Any]) -> str:
+    kinds = ", ".join(map(str, fact.get("kinds", ())))
+    found = f"{fact.get('check', '?')} {fact.get('action', '?')}" + (f" ({kinds})" if kinds else "")
+    return _plain(f"{call.step or call.name}: {found}  {fact.get('reason') or ''}".rstrip())
+
+
+def _hit(call: CallRecord, fact: dict[str, Any]) -> str:
+    scores = "  ".join(f"{name} {value:.3f}" for name, value in fact.get("scores", {}).items())
+    section = f" § {fact['section']}" if fact.get("section") else ""
+    return _plain(f"{fact.get('path', '?')}{section} [{fact.get('start', '?')}, {fact.get('end', '?')})  {scores}")
 
 
 def _plain(text: str) -> str:

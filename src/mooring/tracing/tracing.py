@@ -5,12 +5,16 @@ from itertools import groupby
 
 import msgspec
 
-from mooring.core.errors import InvalidRequest
+from mooring.core.errors import InvalidRequest, NotFound
 from mooring.core.usage import Usage
 from mooring.journal import Bill, CallRecord, Journal, RunRecord
 from mooring.journal.records import AttemptRecord, RunEvent
 
-PAGE = 500
+from .asking import subject_of
+from .records import Filter, Group, GroupBy
+from .repository import journal as repository
+from .repository.journal import Recorded
+
 # A run at work changes while it is read; what still differs after so many tries is shown as it is.
 TRIES = 3
 
@@ -102,17 +106,45 @@ class Traces:
         if call_id is not None:
             call = await self._journal.get_call(project_id, call_id)
             if call.run_id is not None:
-                return await self._of_calls(project_id, call.trace_id, [call], has_bill=False)
+                attempts = await self._journal.attempts(project_id, call.id)
+                return await self._of_calls(project_id, call.trace_id, [TracedCall(call, tuple(attempts))], False)
             trace_id = call.trace_id
         if trace_id is None:
             raise InvalidRequest("A trace needs a run, a call or a trace id.", hint="Try: mooring trace last")
-        calls = await self._journal.trace_calls(project_id, trace_id)
-        return await self._of_calls(project_id, trace_id, calls, has_bill=True)
+        wanted = trace_id
+        if await self._journal.read(lambda tx: repository.runs(tx, [wanted])):
+            return await self._of_run(project_id, trace_id)
+        found = await self._journal.read(lambda tx: repository.of_trace(tx, project_id, wanted))
+        return await self._of_calls(project_id, trace_id, _traced(found), True)
+
+    async def named(self, project_id: str, text: str) -> Trace:
+        """The trace of a run_…, a call_… or a trace id as it is shown.
+
+        Raises:
+            InvalidRequest: it is none of these.
+            NotFound: there is none.
+        """
+        run_id, call_id, trace_id = subject_of(text)
+        trace = await self.trace(project_id, run_id=run_id, call_id=call_id, trace_id=trace_id)
+        if trace.run is None and not trace.calls:
+            raise NotFound(f"There is no trace {text}.", hint="List what there is: mooring trace list", param="id")
+        return trace
 
     async def last(self, project_id: str) -> Trace | None:
         """The newest run's trace; None when there is none yet."""
         run = await self._journal.last_run(project_id)
         return None if run is None else await self._of_run(project_id, run.id)
+
+    async def runs(self, project_id: str, which: Filter, *, limit: int, before: bytes | None = None) -> list[RunRecord]:
+        """Runs by user, session, tag, agent (`model`), state and age, newest first."""
+        found = await self._journal.read(
+            lambda tx: repository.run_ids(tx, project_id, which, limit=limit, before=before)
+        )
+        return [await self._journal.get_run(project_id, run_id) for run_id in found]
+
+    async def bill_by(self, project_id: str, group_by: GroupBy, which: Filter | None = None) -> list[Group]:
+        """The ledger's own sums by user, model, tag, session, key, target or day, dearest first."""
+        return await self._journal.read(lambda tx: repository.bill_by(tx, project_id, group_by, which or Filter()))
 
     async def _of_run(self, project_id: str, run_id: bytes) -> Trace:
         trace = await self._read_run(project_id, run_id)
@@ -125,32 +157,23 @@ class Traces:
     async def _read_run(self, project_id: str, run_id: bytes) -> Trace:
         run = await self._journal.get_run(project_id, run_id)
         events = await self._journal.events(project_id, run_id)
-        calls = await self._calls_of_run(project_id, run_id)
+        calls = _traced(await self._journal.read(lambda tx: repository.of_run(tx, project_id, run_id)))
         bill = await self._journal.bill(project_id, run_id=run_id)
-        steps = await self._steps(project_id, calls)
-        trace_id = calls[0].trace_id if calls else None
-        return Trace(project_id, trace_id, run, steps, tuple(events), bill)
+        trace_id = calls[0].call.trace_id if calls else None
+        return Trace(project_id, trace_id, run, _steps(calls), tuple(events), bill)
 
-    async def _of_calls(self, project_id: str, trace_id: bytes, calls: list[CallRecord], *, has_bill: bool) -> Trace:
+    async def _of_calls(self, project_id: str, trace_id: bytes, calls: list[TracedCall], has_bill: bool) -> Trace:
         bill = await self._journal.bill(project_id, trace_id=trace_id) if has_bill else None
-        return Trace(project_id, trace_id, None, await self._steps(project_id, calls), (), bill)
+        return Trace(project_id, trace_id, None, _steps(calls), (), bill)
 
-    async def _calls_of_run(self, project_id: str, run_id: bytes) -> list[CallRecord]:
-        """All of them, oldest first."""
-        found: list[CallRecord] = []
-        while True:
-            before = found[-1].id if found else None
-            page = await self._journal.list_calls(project_id, run_id=run_id, limit=PAGE, before=before)
-            found += page
-            if len(page) < PAGE:
-                return found[::-1]
 
-    async def _steps(self, project_id: str, calls: list[CallRecord]) -> tuple[Step, ...]:
-        traced = [
-            TracedCall(call, tuple(await self._journal.attempts(project_id, call.id)))
-            for call in sorted(calls, key=lambda call: (call.started_at_us, call.id))
-        ]
-        return tuple(Step(name, tuple(group)) for name, group in groupby(traced, key=lambda one: one.call.step))
+def _traced(found: Iterable[Recorded]) -> list[TracedCall]:
+    return [TracedCall(one.call, one.attempts) for one in found]
+
+
+def _steps(calls: Iterable[TracedCall]) -> tuple[Step, ...]:
+    """Calls in the order of time, those of one step together where they follow each other."""
+    return tuple(Step(name, tuple(group)) for name, group in groupby(calls, key=lambda one: one.call.step))
 
 
 def total_usage(usages: Iterable[Usage | None]) -> Usage:
