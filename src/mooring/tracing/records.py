@@ -1,15 +1,17 @@
 """The words of the projection: a span is one narrow row of typed columns, with its facts compressed beside it."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
-SpanKind = Literal["run", "chat", "embedding", "tool", "retrieval", "guard", "approval", "attempt", "foreign"]
+from mooring.journal.records import Kind
+
+SpanKind = Kind | Literal["run", "attempt"]
 Width = Literal["minute", "hour", "total"]
 Dimension = Literal["all", "kind", "model", "target", "user", "tag"]
 GroupBy = Literal["project", "user", "model", "tag", "session", "key", "day", "target"]
 WIDTH_US: dict[Width, int] = {"minute": 60_000_000, "hour": 3_600_000_000, "total": 0}
-CALLS: frozenset[str] = frozenset({"chat", "embedding", "tool", "retrieval", "guard", "approval"})
+CALLS: frozenset[str] = frozenset(get_args(Kind))
 
 
 class Span(msgspec.Struct, frozen=True):
