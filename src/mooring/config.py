@@ -56,6 +56,7 @@ class ServerSection(Section):
         default=(), description="Origins of other sites whose pages may call this server."
     )
     body_limit_bytes: int = Field(default=32 * 1024 * 1024, gt=0, description="Largest request body.")
+    connection_limit: int = Field(default=4096, gt=0, description="Most connections at once; beyond it, 503.")
     drain_seconds: float = Field(default=10.0, ge=0, description="How long running requests may take after SIGTERM.")
 
 

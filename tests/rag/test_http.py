@@ -13,6 +13,7 @@ import pytest
 from tests.rag.pages import IMAGE, pdf
 
 from mooring.config import Config
+from mooring.server.exchange import Exchange
 from mooring.server.routes import create_application
 from mooring.server.server import Application
 from mooring.sim import SimServer
@@ -43,30 +44,19 @@ class Serve:
         raw = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
         path, _, query = path.partition("?")
         headers = {"host": "127.0.0.1:1", "authorization": f"Bearer {self._key}", "content-type": kind}
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "query_string": query.encode(),
-            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-        }
-        messages: list[Any] = []
-        asked = False
-
-        async def receive() -> dict[str, Any]:
-            nonlocal asked
-            if asked:
-                await asyncio.Event().wait()
-            asked = True
-            return {"type": "http.request", "body": raw, "more_body": False}
-
-        async def send(message: Any) -> None:
-            messages.append(message)
-
-        await self._application(scope, receive, send)
-        text = b"".join(one.get("body", b"") for one in messages[1:]).decode()
-        is_json = dict(messages[0]["headers"])[b"content-type"].startswith(b"application/json")
-        return messages[0]["status"], json.loads(text) if is_json else text
+        exchange = Exchange(
+            method,
+            path,
+            {name.encode(): value.encode() for name, value in headers.items()},
+            query=query.encode(),
+            body_limit_bytes=32 * 1024 * 1024,
+        )
+        exchange.feed(raw)
+        exchange.end()
+        reply = await self._application(exchange)
+        whole = reply.body if isinstance(reply.body, bytes) else b"".join([piece async for piece in reply.body])
+        text = whole.decode()
+        return reply.status, json.loads(text) if reply.content_type.startswith("application/json") else text
 
 
 @asynccontextmanager

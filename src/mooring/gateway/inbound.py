@@ -35,7 +35,7 @@ class Inbound:
 class Outbound:
     """The answer: a whole body, or an iterator of a stream's bytes, to be closed by whoever stops early."""
 
-    status: int
-    body: bytes | AsyncIterator[bytes]
+    status: int = 200
+    body: bytes | AsyncIterator[bytes] = b""
     content_type: str = "application/json"
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)

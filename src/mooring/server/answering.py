@@ -75,7 +75,7 @@ async def answer(rooms: Server, exchange: Exchange, collection: str) -> Reply:
             headers=headers,
             method=exchange.method,
             path=exchange.path,
-            query=exchange.scope["query_string"],
+            query=exchange.query_string,
             disconnected=exchange.disconnected,
         )
     )

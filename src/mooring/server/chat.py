@@ -16,18 +16,17 @@ def routes(rooms: Server) -> list[Route]:
         collection = answering.collection_of(await exchange.body())
         if collection is not None:
             return await answering.answer(rooms, exchange, collection)
-        outbound = await rooms.gateway.chat(
+        return await rooms.gateway.chat(
             Inbound(
                 caller=caller_of(exchange),
                 body=await exchange.body(),
                 headers=exchange.headers,
                 method=exchange.method,
                 path=exchange.path,
-                query=exchange.scope["query_string"],
+                query=exchange.query_string,
                 disconnected=exchange.disconnected,
             )
         )
-        return Reply(outbound.status, outbound.body, outbound.content_type, outbound.headers)
 
     async def models(exchange: Exchange) -> Reply:
         caller = caller_of(exchange)

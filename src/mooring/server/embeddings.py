@@ -9,17 +9,16 @@ from .server import Route, caller_of
 
 def routes(rooms: Server) -> list[Route]:
     async def embed(exchange: Exchange) -> Reply:
-        outbound = await rooms.gateway.embed(
+        return await rooms.gateway.embed(
             Inbound(
                 caller=caller_of(exchange),
                 body=await exchange.body(),
                 headers=exchange.headers,
                 method=exchange.method,
                 path=exchange.path,
-                query=exchange.scope["query_string"],
+                query=exchange.query_string,
                 disconnected=exchange.disconnected,
             )
         )
-        return Reply(outbound.status, outbound.body, outbound.content_type, outbound.headers)
 
     return [Route("POST", "/v1/embeddings", "call", embed)]

@@ -1,63 +1,68 @@
-"""One HTTP exchange: what a route gets, what it answers, and how that becomes ASGI messages."""
+"""One HTTP exchange: what a route gets, and what it answers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from mooring.core.errors import InvalidRequest, TooLarge
+from mooring.core.errors import InvalidRequest, MooringError, TooLarge
+from mooring.gateway.inbound import Outbound
 from mooring.gateway.keys import Caller
 
 T = TypeVar("T")
 # Text that becomes a column or a path: bounded, and without the NUL that neither takes.
 Word = Annotated[str, msgspec.Meta(max_length=4096, pattern=r"\A[^\x00]*\Z")]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Reply:
-    """A whole body, or an iterator of the stream's bytes."""
-
-    status: int = 200
-    body: bytes | AsyncIterator[bytes] = b""
-    content_type: str = "application/json"
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+Reply = Outbound  # a status, a whole body or the iterator of a stream's bytes, and headers
+_BUFFER_BYTES = 65_536  # of a body that no route has asked for yet
 
 
 class Exchange:
-    """A request: its parts as they came. `caller` is set by authentication, `params` by the path."""
+    """A request: its parts as they came. `caller` is set by authentication, `params` by the path.
 
-    __slots__ = ("_body", "_headers", "_is_gone", "_limit", "_receive", "caller", "params", "scope")
+    The connection feeds it (`feed`, `end`, `hang_up`) and is told by `on_wanted` that a route waits for the body.
+    """
 
-    def __init__(self, scope: Scope, receive: Receive, *, body_limit_bytes: int) -> None:
-        self.scope = scope
+    __slots__ = (
+        "_chunks", "_gone", "_is_dropped", "_limit", "_on_wanted", "_problem", "_size", "_waiter", "caller", "headers",
+        "is_ended", "is_gone", "is_wanted", "keeps_alive", "method", "params", "path", "query_string", "scheme",
+        "takes_chunks",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        headers: dict[bytes, bytes],
+        *,
+        query: bytes = b"",
+        body_limit_bytes: int,
+        scheme: str = "http",
+        keeps_alive: bool = True,
+        takes_chunks: bool = True,
+        on_wanted: Callable[[], None] | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.headers = headers  # lower-case names; of a repeated header the last
+        self.query_string = query
+        self.scheme = scheme
         self.params: dict[str, str] = {}
         self.caller: Caller | None = None
-        self._receive = receive
+        self.keeps_alive = keeps_alive  # the connection, behind this request
+        self.takes_chunks = takes_chunks  # HTTP/1.0 does not
+        self.is_ended = False  # the request has come whole
+        self.is_gone = False
+        self.is_wanted = False
+        self._on_wanted = on_wanted
         self._limit = body_limit_bytes
-        self._headers: dict[bytes, bytes] | None = None
-        self._body: bytes | None = None
-        self._is_gone = False
-
-    @property
-    def method(self) -> str:
-        return str(self.scope["method"])
-
-    @property
-    def path(self) -> str:
-        return str(self.scope["path"])
-
-    @property
-    def headers(self) -> dict[bytes, bytes]:
-        """Lower-case names; of a repeated header the last."""
-        if self._headers is None:
-            self._headers = dict(self.scope["headers"])
-        return self._headers
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._is_dropped = False
+        self._problem: MooringError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._gone: asyncio.Future[None] | None = None
 
     def header(self, name: bytes) -> str | None:
         value = self.headers.get(name)
@@ -65,35 +70,31 @@ class Exchange:
 
     @property
     def query(self) -> dict[str, str]:
-        return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        return dict(parse_qsl(self.query_string.decode("latin-1"), keep_blank_values=True))
 
     async def body(self) -> bytes:
         """The whole body.
 
         Raises:
             TooLarge: over the limit; nothing more is read.
+            MooringError: it never came whole, and why.
         """
-        if self._body is not None:
-            return self._body
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self._is_gone = True
-                raise InvalidRequest("The client hung up before its request was whole.")
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > self._limit:
-                raise TooLarge(
-                    f"The body is larger than {self._limit} bytes.",
-                    hint="Raise [server] body_limit_bytes, or send less.",
-                )
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                break
-        self._body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        return self._body
+        while not self.is_ended and self._size <= self._limit:
+            if self._problem is not None:
+                raise self._problem
+            if not self.is_wanted:
+                self.is_wanted = True
+                if self._on_wanted is not None:
+                    self._on_wanted()
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if self._size > self._limit:
+            raise TooLarge(
+                f"The body is larger than {self._limit} bytes.", hint="Raise [server] body_limit_bytes, or send less."
+            )
+        if len(self._chunks) != 1:
+            self._chunks = [b"".join(self._chunks)]
+        return self._chunks[0]
 
     async def parse(self, kind: type[T]) -> T:
         """The body as JSON of the given shape.
@@ -110,31 +111,54 @@ class Exchange:
 
     async def disconnected(self) -> None:
         """Returns when the client has hung up."""
-        while not self._is_gone:
-            message = await self._receive()
-            self._is_gone = message["type"] == "http.disconnect"
+        if not self.is_gone:
+            if self._gone is None:
+                self._gone = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._gone)
+
+    # What the connection tells -------------------------------------------------
+
+    def feed(self, data: bytes) -> bool:
+        """A piece of the body; False: there is enough for now. What is over the limit is not kept."""
+        self._size += len(data)
+        if self._is_dropped:
+            return True
+        if self._size <= self._limit:
+            self._chunks.append(data)
+        else:
+            self._wake()
+        return self.is_wanted or self._size < _BUFFER_BYTES
+
+    async def drop(self) -> None:
+        """Nobody wants the rest of the body: returns when it has come all the same, or the client is gone."""
+        self._is_dropped = True
+        self._chunks.clear()
+        while not (self.is_ended or self._problem is not None):
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def end(self) -> None:
+        """The body is whole."""
+        self.is_ended = True
+        self._wake()
+
+    def fail(self, problem: MooringError) -> None:
+        """The rest of the request will never come."""
+        self._problem = problem
+        self._wake()
+
+    def hang_up(self) -> None:
+        """The client is gone."""
+        self.is_gone = True
+        self.fail(InvalidRequest("The client hung up before its request was whole."))
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 def json_reply(value: object, *, status: int = 200, headers: list[tuple[bytes, bytes]] | None = None) -> Reply:
     """A JSON body; records of the journal are shown by their routes before they come here."""
     return Reply(status, msgspec.json.encode(value), headers=headers or [])
-
-
-async def send_reply(reply: Reply, send: Send) -> None:
-    """Writes a reply; of a stream, each chunk as it comes."""
-    headers = [(b"content-type", reply.content_type.encode()), *reply.headers]
-    if isinstance(reply.body, bytes):
-        headers.append((b"content-length", b"%d" % len(reply.body)))
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
-        return
-    headers.append((b"cache-control", b"no-cache"))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    try:
-        async for chunk in reply.body:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    finally:
-        close = getattr(reply.body, "aclose", None)
-        if close is not None:
-            await asyncio.shield(close())
-    await send({"type": "http.response.body", "body": b""})

@@ -1,14 +1,19 @@
-"""uvicorn, as this server uses it: uvloop and httptools, no log, no headers of its own, signals left to the process."""
+"""uvicorn, as this server uses it: it listens and drains; each connection is ours, and signals are the process's."""
 
+import asyncio
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import cast
 
 import uvicorn
 
 from mooring.config import Config
 
+from .connection import Connection, Patience, State
 from .server import Application
+
+PATIENCE = Patience()
 
 
 class HttpServer(uvicorn.Server):
@@ -20,11 +25,21 @@ class HttpServer(uvicorn.Server):
 
 
 def make_http(application: Application, config: Config) -> HttpServer:
-    """uvicorn on uvloop and httptools, without its own log, date and signal handling."""
+    """uvicorn on uvloop, without its own protocol, log, date and signal handling."""
+
+    def connect(*, server_state: State, **_: object) -> Connection:
+        return Connection(
+            application,
+            server_state,
+            body_limit_bytes=config.server.body_limit_bytes,
+            connection_limit=config.server.connection_limit,
+            patience=PATIENCE,
+        )
+
     settings = uvicorn.Config(
-        application,
+        application,  # never called as ASGI: each connection asks it for replies
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http="httptools",
+        http=cast("type[asyncio.Protocol]", connect),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -33,6 +48,5 @@ def make_http(application: Application, config: Config) -> HttpServer:
         date_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=round(config.server.drain_seconds),
-        timeout_keep_alive=75,
     )
     return HttpServer(settings)

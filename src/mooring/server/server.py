@@ -1,4 +1,4 @@
-"""The server: one ASGI application. Host and Origin, route, key, scope, then the route's own function.
+"""The server: what answers an exchange. Host and Origin, route, key, scope, then the route's own function.
 
 Every route declares its scope; one without makes the start fail. The hot routes are looked up by exact path.
 """
@@ -17,7 +17,7 @@ from mooring.wiring import Server
 
 from .authentication import Authentication, check_origin
 from .errors import internal_error, reply_for
-from .exchange import Exchange, Receive, Reply, Scope, Send, send_reply
+from .exchange import Exchange, Reply
 
 log = logging.getLogger("mooring.server")
 
@@ -37,7 +37,7 @@ class Route:
 
 
 class Application:
-    """The ASGI callable. `routes` are asked in order; exact paths first."""
+    """Answers exchanges, whatever happens. `routes` are asked in order; exact paths first."""
 
     def __init__(self, rooms: Server, routes: Iterable[Route]) -> None:
         self._rooms = rooms
@@ -45,7 +45,6 @@ class Application:
         self._exact: dict[tuple[str, str], Route] = {}
         self._patterns: list[tuple[re.Pattern[str], Route]] = []
         self._paths: set[str] = set()
-        self.running = 0
         for route in routes:
             self._add(route)
 
@@ -58,20 +57,7 @@ class Application:
         else:
             self._patterns.append((compile_path(route.path)[0], route))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-            return
-        if scope["type"] != "http":
-            raise RuntimeError(f"Mooring does not speak {scope['type']}.")
-        exchange = Exchange(scope, receive, body_limit_bytes=self._rooms.config.server.body_limit_bytes)
-        self.running += 1
-        try:
-            await send_reply(await self._answer(exchange), send)
-        finally:
-            self.running -= 1
-
-    async def _answer(self, exchange: Exchange) -> Reply:
+    async def __call__(self, exchange: Exchange) -> Reply:
         try:
             check_origin(exchange, self._rooms.config.server)
             route = self._find(exchange)
@@ -102,13 +88,6 @@ class Application:
         if is_known:
             raise MethodNotAllowed(f"{exchange.path} does not take {exchange.method}.")
         raise NotFound(f"There is nothing at {exchange.path[:200]}.", hint="See docs/reference/http.md for the paths.")
-
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        while True:
-            message = await receive()
-            await send({"type": f"{message['type']}.complete"})
-            if message["type"] == "lifespan.shutdown":
-                return
 
 
 class MethodNotAllowed(MooringError):

@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from mooring.config import Config, StorageSection
+from mooring.server.exchange import Exchange
 from mooring.server.routes import create_application
 from mooring.server.server import Application
 from mooring.server.ui.session import login_path, mint
@@ -75,29 +76,24 @@ class Browser:
         sent = {"host": HOST, **headers}
         if self.cookies and "cookie" not in sent:
             sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": parts.path,
-            "query_string": parts.query.encode(),
-            "scheme": "http",
-            "headers": [(name.lower().encode(), value.encode()) for name, value in sent.items()],
-        }
-        messages: list[Any] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: Any) -> None:
-            messages.append(message)
-
-        await self.application(scope, receive, send)
-        pairs = [(name.decode(), value.decode()) for name, value in messages[0]["headers"]]
+        exchange = Exchange(
+            method,
+            parts.path,
+            {name.lower().encode(): value.encode() for name, value in sent.items()},
+            query=parts.query.encode(),
+            body_limit_bytes=self.rooms.config.server.body_limit_bytes,
+        )
+        exchange.feed(body)
+        exchange.end()
+        reply = await self.application(exchange)
+        pairs = [("content-type", reply.content_type)]
+        pairs += [(name.decode(), value.decode()) for name, value in reply.headers]
         for name, value in pairs:
             if name == "set-cookie":
                 key, _, rest = value.partition("=")
                 self.cookies[key] = rest.split(";")[0]
-        return Page(messages[0]["status"], dict(pairs), b"".join(one.get("body", b"") for one in messages[1:]))
+        whole = reply.body if isinstance(reply.body, bytes) else b"".join([piece async for piece in reply.body])
+        return Page(reply.status, dict(pairs), whole)
 
 
 Open = Callable[[], AbstractAsyncContextManager[Browser]]

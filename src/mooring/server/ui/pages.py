@@ -204,5 +204,5 @@ class Site:
 
 
 def _twin(exchange: Exchange) -> str:
-    query = exchange.scope["query_string"].decode("latin-1")
+    query = exchange.query_string.decode("latin-1")
     return f"{exchange.path}.json" + (f"?{query}" if query else "")

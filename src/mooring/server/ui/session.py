@@ -106,7 +106,7 @@ class Sessions:
         return self._cookie(exchange, "", 0)
 
     def _cookie(self, exchange: Exchange, value: str, seconds: int) -> tuple[bytes, bytes]:
-        secure = "; Secure" if exchange.scope.get("scheme") == "https" else ""
+        secure = "; Secure" if exchange.scheme == "https" else ""
         text = f"{self.cookie}={value}; Path=/ui; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
         return b"set-cookie", text.encode()
 
