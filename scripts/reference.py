@@ -46,9 +46,10 @@ this machine.
 
 Settings come from `mooring.toml` in the working directory, or the file that `MOORING_CONFIG` names; then from the
 environment: `MOORING_SECTION__KEY=value`, such as `MOORING_SERVER__PORT=8080`, wins over the file. An unknown key is
-refused with the nearest known one, and all mistakes are reported at once: `mooring config check`. `mooring config show`
-prints what is in force, `mooring config schema` its JSON Schema. A secret is a reference, `env:NAME` or `file:PATH`; a
-literal key is refused.
+refused with the nearest known one, and all mistakes are reported at once: `mooring config check`. `mooring config
+show` prints what is in force and who said so. Editors complete and check the file by its schema: `mooring config
+schema > mooring.schema.json`, and `#:schema ./mooring.schema.json` as the file's first line. A secret is a reference,
+`env:NAME` or `file:PATH`; a literal key is refused.
 
 `MOORING_HOME` names the folder of all data; without it, `.mooring/` is looked for upward from the working directory,
 like `.git`, and made there if there is none. `MOORING_URL` and `MOORING_API_KEY` are for clients: which server, which
@@ -60,7 +61,7 @@ def config_page() -> str:
     return CONFIG_HEAD + "".join(sections(Config, ""))
 
 
-PLACEHOLDERS = {"prices": "MODEL"}
+PLACEHOLDERS = {"prices": "MODEL", "facts": "MODEL"}
 
 
 def sections(model: type[BaseModel], path: str) -> Iterator[str]:
@@ -114,6 +115,8 @@ def annotation_words(annotation: Any) -> str:
         return "`env:NAME` or `file:PATH`"
     if origin is tuple:
         return "list of tables" if typing.get_origin(arguments[0]) is dict else "list of texts"
+    if origin is dict:
+        return f"table of {annotation_words(arguments[1])}s"
     raise TypeError(f"no words for {annotation}")
 
 

@@ -8,7 +8,8 @@ keys are refused with the nearest known one; all mistakes are reported at once. 
 import copy
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -18,10 +19,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from mooring.core.errors import ConfigError
 from mooring.core.registry import Registry, did_you_mean
-from mooring.gateway.config import GatewayConfig, read_secret
+from mooring.gateway.config import GatewayConfig, ProviderConfig, read_secret
 from mooring.gateway.discovery import keyed_vendors
 from mooring.gateway.provider import registry as providers
 from mooring.guardrails.config import GuardrailsConfig
+from mooring.guardrails.guardrails import Guardrails
 from mooring.guardrails.guardrails import registry as checks
 from mooring.local.config import LocalConfig
 from mooring.rag.config import RagConfig
@@ -141,10 +143,49 @@ def explain(path: Path | None = None, environment: Mapping[str, str] | None = No
         ConfigError: as `load`.
     """
     environment = os.environ if environment is None else environment
+    found = _file(path, environment)
+    return _parse(_read(found) if found else {}, environment, origin=origin_of(path, environment))
+
+
+def origin_of(path: Path | None, environment: Mapping[str, str] | None = None) -> str:
+    """What the configuration is read from, in words."""
+    return str(_file(path, os.environ if environment is None else environment) or "the environment")
+
+
+def _file(path: Path | None, environment: Mapping[str, str]) -> Path | None:
     found = path or (Path(environment["MOORING_CONFIG"]) if "MOORING_CONFIG" in environment else None)
-    if found is None and Path("mooring.toml").is_file():
-        found = Path("mooring.toml")
-    return _parse(_read(found) if found else {}, environment, origin=str(found or "the environment"))
+    return Path("mooring.toml") if found is None and Path("mooring.toml").is_file() else found
+
+
+def mistakes(config: Config) -> list[str]:
+    """What would fail later only: an account without address or key, a wrong option of a check, a dead reference."""
+    accounts = config.gateway.providers
+    tries: dict[str, Callable[[], object]] = {
+        f"gateway.providers.{name}": partial(_open_account, name, account) for name, account in accounts.items()
+    }
+    for number, check in enumerate(config.guardrails.checks):
+        tries[f"guardrails.checks[{number}]"] = partial(Guardrails, GuardrailsConfig(checks=(check,)))
+    tries["storage.url"] = config.database_url
+    found = {path: _error_of(attempt) for path, attempt in tries.items()}
+    return [error if error.startswith(path) else f"{path}: {error}" for path, error in found.items() if error]
+
+
+def _open_account(name: str, account: ProviderConfig) -> object:
+    kind = providers.get(account.type)
+    return None if kind.is_own and account.base_url is None else kind(name, account)
+
+
+def _error_of(attempt: Callable[[], object]) -> str:
+    try:
+        attempt()
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def listed(origin: str, mistakes: Sequence[str]) -> str:
+    """All of them, one line each."""
+    return f"{origin} has {len(mistakes)} mistake(s):\n  " + "\n  ".join(mistakes)
 
 
 def parse(data: dict[str, Any], environment: Mapping[str, str], *, origin: str) -> Config:
@@ -168,7 +209,7 @@ def _parse(data: dict[str, Any], environment: Mapping[str, str], *, origin: str)
         mistakes += [_explain(problem, sources) for problem in error.errors()]
     mistakes += _unknown_plug_ins(data)
     if config is None or mistakes:
-        raise ConfigError(f"{origin} has {len(mistakes)} mistake(s):\n  " + "\n  ".join(mistakes))
+        raise ConfigError(listed(origin, mistakes))
     return Explained(config, sources)
 
 

@@ -33,6 +33,7 @@ from mooring.journal.journal import Journal
 from mooring.net import EgressPolicy, HttpClient, Request
 from mooring.rag import DocumentIndex, DocumentRepository, Origin, Rag
 from mooring.storage import Blobs, Database, Home, ProcessLock
+from mooring.storage.liveness import require_same_version
 from mooring.tracing.projector import Projector
 from mooring.tracing.spans import Spans
 
@@ -123,11 +124,12 @@ async def build(
     clock, new_id = SystemClock(), ids.new_id
     url = config.database_url() or home.database_url
     async with contextlib.AsyncExitStack() as stack:
+        process_id = new_id()
+        lock = ProcessLock.acquire(home, process_id=process_id, kind=kind, version=version("mooring"))
+        stack.callback(lock.release)
+        require_same_version(home)
         database = Database.open(url, durability=config.storage.durability, ballast=home.ballast_path)
         stack.callback(database.close)
-        process_id = new_id()
-        lock = ProcessLock.acquire(home, process_id=process_id, kind=kind)
-        stack.callback(lock.release)
         blobs = Blobs(home.blobs_dir)
         journal = Journal(
             database,

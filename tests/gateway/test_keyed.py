@@ -2,12 +2,13 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
 from mooring.core import ids
+from mooring.core.errors import ConfigError
 from mooring.gateway.gateway import Gateway
 from mooring.guardrails.config import GuardrailsConfig
 from mooring.guardrails.guardrails import Guardrails
@@ -31,6 +32,38 @@ def test_the_same_key_and_body_get_the_recorded_bytes_and_pay_once(tmp_path: Pat
             assert "x-mooring-replayed" not in first.headers
             assert len(home.sim.requests) == 1
             assert await home.bill() == (await home.meter(), 0)
+
+    asyncio.run(scene())
+
+
+def test_a_key_outlives_a_rotation_of_the_secret_while_its_version_is_kept(tmp_path: Path) -> None:
+    class Rotating(Secret):
+        versions: ClassVar[dict[int, bytes]] = {1: b"one" * 11}
+
+        @property
+        def version(self) -> int:
+            return max(self.versions)
+
+        @property
+        def current(self) -> bytes:
+            return self.versions[self.version]
+
+        def get(self, version: int, /) -> bytes:
+            if version not in self.versions:
+                raise ConfigError("It was dropped.")
+            return self.versions[version]
+
+    async def scene() -> None:
+        async with house(tmp_path) as home:
+            home.gateway._keyed._secrets = secrets = Rotating()
+            first = await home.ask(say("hello"), idempotency_key="k")
+            secrets.versions[2] = b"two" * 11
+            second = await home.ask(say("hello"), idempotency_key="k")
+            assert (second.status, second.body) == (200, first.body)
+            assert (await home.ask(say("other"), idempotency_key="k")).json["error"]["code"] == "key_reused"
+            del secrets.versions[1]
+            assert (await home.ask(say("hello"), idempotency_key="k")).json["error"]["code"] == "key_reused"
+            assert len(home.sim.requests) == 1
 
     asyncio.run(scene())
 

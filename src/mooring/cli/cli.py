@@ -20,11 +20,14 @@ VERBS = {
     "cost": ("cost", "The bill; budgets; reconcile with the provider's export."),
     "keys": ("keys", "Create, list and revoke API keys."),
     "config": ("config", "Check and show the configuration."),
+    "doctor": ("doctor", "Is all well? What it takes, whom it talks to, what waits."),
 }
 OPERATORS = {
     "serve": ("up", "One HTTP server, in the foreground."),
     "worker": ("up", "One worker, in the foreground."),
     "local": ("up", "The built-in models, on loopback."),
+    "backup": ("backup", "A whole home as one file, while it works."),
+    "restore": ("backup", "A home from a backup; nothing is sent twice."),
     "verify": ("verify", "The batteries behind the promises."),
     "sim": ("sim", "A provider that meters and misbehaves."),
     "completion": ("completion", "Print the script that completes verbs in your shell."),

@@ -1,10 +1,9 @@
 """`config`: what Mooring will do, before it does it."""
 
 from pathlib import Path
+from typing import Any
 
 import click
-
-from .output import examples, json_option, print_json
 
 FILE = click.option(
     "--file",
@@ -15,49 +14,91 @@ FILE = click.option(
 )
 
 
-@click.group("config", epilog=examples("mooring config check", "mooring config show"))
+@click.group("config")
 def config_command() -> None:
     """Check and show the configuration."""
 
 
-@config_command.command("check", epilog=examples("mooring config check --file mooring.toml"))
+@config_command.command("check")
 @FILE
-@json_option("is_valid")
-def check(path: Path | None, as_json: bool) -> None:
+def check(path: Path | None) -> None:
     """Say what is wrong, all at once."""
     from mooring import config
+    from mooring.core.errors import ConfigError
 
-    config.load(path)
-    if as_json:
-        print_json({"is_valid": True})
-    else:
-        click.echo("The configuration is valid.")
+    found = config.explain(path)
+    if mistakes := config.mistakes(found.config):
+        raise ConfigError(config.listed(config.origin_of(path), mistakes))
+    click.echo("The configuration is valid.")
 
 
-@config_command.command("show", epilog=examples("mooring config show"))
+@config_command.command("show")
 @FILE
-@json_option("server", "storage", "worker", "gateway", "guardrails", "rag")
+@click.option("--json", "as_json", is_flag=True, help="For programs, with the sources by path.")
 def show(path: Path | None, as_json: bool) -> None:
-    """The effective configuration as JSON; secrets are references, never values."""
-    from mooring import config
-
-    loaded = config.load(path)
-    if as_json:
-        print_json(loaded.model_dump(mode="json"))
-    else:
-        click.echo(loaded.model_dump_json(indent=2))
-
-
-@config_command.command("schema", epilog=examples("mooring config schema > mooring.schema.json"))
-@json_option("title", "type", "properties")
-def schema(as_json: bool) -> None:
-    """The JSON Schema of mooring.toml."""
+    """The effective configuration, and where each value comes from; secrets are references, never values."""
     import json
 
     from mooring import config
+    from mooring.cli import settings
 
-    found = config.Config.model_json_schema()
-    if as_json:
-        print_json(found)
-    else:
-        click.echo(json.dumps(found, indent=2))
+    found = config.explain(path)
+    click.echo(json.dumps(settings.as_data(found)) if as_json else settings.as_toml(found), nl=as_json)
+
+
+@config_command.command("schema")
+def schema() -> None:
+    """The JSON Schema of mooring.toml, for editors."""
+    import json
+
+    from mooring.cli import settings
+
+    click.echo(json.dumps(settings.schema(), indent=2))
+
+
+@config_command.group("routes")
+def routes() -> None:
+    """Which target answers a request, and why."""
+
+
+@routes.command("explain")
+@click.argument("request", metavar="REQUEST.json", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@FILE
+@click.option("--session", default="", help="The conversation, for a sticky model.")
+@click.option("--json", "is_json", is_flag=True, help="As JSON.")
+def explain(request: Path, path: Path | None, session: str, is_json: bool) -> None:
+    """In which order the targets of REQUEST.json's model would be tried, and why not the others. Nothing is sent."""
+    import json
+
+    from mooring import config
+    from mooring.gateway.explain import explain as explained
+
+    found = explained(config.load(path).gateway, request.read_bytes(), session=session, health=_health())
+    if is_json:
+        click.echo(json.dumps(found.facts(), ensure_ascii=False, indent=2))
+        return
+    for line in found.lines():
+        click.echo(line)
+
+
+def _health() -> list[dict[str, Any]] | None:
+    """What the running `serve` says of its targets; None where none runs."""
+    import json
+    import urllib.error
+    import urllib.request
+
+    from mooring.client.discovery import running_endpoint
+    from mooring.storage import Home
+
+    endpoint = running_endpoint(Home.locate().path)
+    if endpoint is None:
+        return None
+    request = urllib.request.Request(  # noqa: S310  # the home's own server
+        endpoint.url + "/v1/targets", headers={"authorization": f"Bearer {endpoint.key}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            data: list[dict[str, Any]] = json.load(answer)["data"]
+            return data
+    except (urllib.error.URLError, OSError, ValueError, KeyError):
+        return None

@@ -1,9 +1,14 @@
 """`runs`: what ran, what nobody can know, and a person's decision about it."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from .completion import RUN_ID
 from .output import Column, Listing, examples, json_option, note, print_json, print_table
+
+if TYPE_CHECKING:
+    from mooring.journal.records import RunRecord
 
 RUN_FIELDS = ("id", "agent", "state", "input", "output", "error", "user", "session", "tags", "created_at_us")
 COLUMNS = (
@@ -153,13 +158,29 @@ def resolve(call_id: str, decision: str, result: str | None, by: str, as_json: b
         click.echo(f"{call_id}: {decision}. A run that waited for it goes on.")
 
 
+@runs_command.command("resume", epilog=examples("mooring runs resume last"))
+@click.argument("run_id", type=RUN_ID)
+@json_option(*RUN_FIELDS)
+def resume(run_id: str, as_json: bool) -> None:
+    """Queue a run (run_… or last) that was set aside; a worker takes it."""
+    from mooring.cli.rooms import PROJECT, find_run, with_journal
+    from mooring.journal.journal import Journal
+    from mooring.journal.records import RunRecord
+
+    async def work(journal: Journal) -> RunRecord:
+        run = await find_run(journal, run_id)
+        await journal.resume_run(PROJECT, run.id)
+        return await journal.get_run(PROJECT, run.id)
+
+    show_one(with_journal(work), as_json=as_json)
+
+
 @runs_command.command("cancel", epilog=examples("mooring runs cancel last"))
 @click.argument("run_id", type=RUN_ID)
 @json_option(*RUN_FIELDS)
 def cancel(run_id: str, as_json: bool) -> None:
     """Stop a run (run_… or last) for good. One that is over stays what it is."""
     from mooring.cli.rooms import PROJECT, find_run, with_journal
-    from mooring.core import ids
     from mooring.journal.journal import Journal
     from mooring.journal.records import RunRecord
 
@@ -168,7 +189,13 @@ def cancel(run_id: str, as_json: bool) -> None:
         await journal.cancel_run(PROJECT, run.id)
         return await journal.get_run(PROJECT, run.id)
 
-    run = with_journal(work)
+    show_one(with_journal(work), as_json=as_json)
+
+
+def show_one(run: "RunRecord", *, as_json: bool) -> None:
+    """Where a run stands now."""
+    from mooring.core import ids
+
     if as_json:
         from mooring.server.runs import show_run
 

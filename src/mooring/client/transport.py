@@ -17,6 +17,7 @@ from mooring.core.errors import (
     UpstreamMalformed,
     UpstreamTimeout,
 )
+from mooring.core.protocol import HEADER, PROTOCOL
 from mooring.core.text import shorten
 from mooring.net import Deadlines, EgressPolicy, HttpClient, Request, Response
 
@@ -83,6 +84,8 @@ class Transport:
             (b"accept", accept.encode()),
             *((name.lower().encode(), value.encode()) for name, value in (headers or {}).items()),
         ]
+        if self.endpoint.is_service:
+            sent.append((HEADER, b"%d" % PROTOCOL))
         data = b""
         if body is not None:
             data = body if isinstance(body, bytes) else canonical(body)

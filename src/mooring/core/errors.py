@@ -177,11 +177,25 @@ class UpstreamRejected(UpstreamError):
 
 
 class NoTargetLeft(MooringError):
-    """Every target of the model was tried; the message lists what each one answered."""
+    """Every target of the model was tried, or rests; the message lists what each one answered.
+
+    `retry_after_seconds` is when the first of them is tried again, where all rest.
+    """
 
     status = 502
     code = "no_target_left"
     is_retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: float | None = None,
+        hint: str | None = None,
+        param: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, param=param)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class EgressDenied(MooringError):

@@ -16,7 +16,7 @@ from mooring.journal.records import NewCall, RunRef
 from .codecs import Codec, Fields
 from .inbound import Inbound
 from .limits import Slot
-from .routing import Plan
+from .plan import Plan
 
 _encode = msgspec.json.encode
 MAX_KEY_CHARACTERS = 255
@@ -44,6 +44,16 @@ class Asked:
     @property
     def project_id(self) -> str:
         return self.inbound.caller.project_id
+
+    @property
+    def conversation(self) -> str:
+        """What must stay with one target where a route is sticky: the session, else the run, the user, the opening."""
+        if self.plan.strategy != "sticky":
+            return ""
+        session = self.inbound.header(b"x-mooring-session")
+        run = self.run.run_id.hex() if self.run is not None else None
+        opening = "\n".join(message.text for message in self.request.messages[:2])
+        return session or run or self.user or opening
 
     def change(self, request: ChatRequest) -> None:
         """The input guards have changed the request: what is sent and what is kept follow."""

@@ -36,9 +36,12 @@ from mooring.net.response import Response, Traffic
 from . import size
 from .call import Call
 from .codecs import Failure
+from .health import Run
+from .plan import Step
 from .prices import PriceSheet
-from .routing import Step, Tries, disposition, unpriced
+from .routing import unpriced
 from .translation import named_by_call, outgoing
+from .tries import Tries, disposition
 
 COUNTING = PriceSheet(Price(source="free"))  # no vendor charges for counting tokens
 ERROR_BODY_BYTES = 64 * 1024
@@ -74,6 +77,7 @@ class Attempt:
         self._sheet: PriceSheet | None = None
         self._most_nanos = 0
         self._body = b""
+        self._run: Run | None = None
 
     async def __aenter__(self) -> Self:
         """Reserve and write the intent, in one transaction, with the call's row if it is the first.
@@ -108,7 +112,9 @@ class Attempt:
             return False
         self.call.failed(str(self.step.target), error)
         retry_after = self._failure.retry_after_seconds if self._failure else None
-        self.next = self._tries.after(disposition(error, self._failure), retry_after)
+        is_too_long = self._failure is not None and self._failure.kind == "context_length"
+        self._judge(error)
+        self.next = self._tries.after(disposition(error, self._failure), retry_after, is_too_long=is_too_long)
         final = None if self.next else self.call.refusal(self.call.final_error())
         await self.finish("failed", error=error, answer=final)
         return True
@@ -157,6 +163,7 @@ class Attempt:
         url = vendor.endpoint(target.model, is_stream=self.call.asked.request.is_stream, codec=self.codec)
         request = Request("POST", url, [*vendor.headers(self._id), *self._passed()], self._body)
         self._sent_at_us = rooms.clock.now_us()
+        self._run = self._tries.health.begin(str(target))
         try:
             deadlines = self._tries.deadlines(vendor)
             response = await rooms.http.send(request, deadlines=deadlines, traffic=self._traffic)
@@ -169,6 +176,7 @@ class Attempt:
         self._first_byte_at_us = rooms.clock.now_us()
         self._status = response.status
         self._request_id = vendor.request_id(response.headers)
+        self._tries.health.heed(str(target), response.headers)
         if response.status != 200:
             body = b""
             with contextlib.suppress(UpstreamError, TooLarge):
@@ -277,6 +285,7 @@ class Attempt:
     ) -> None:
         """Write the result and settle it; with `answer`, close the call in the same transaction."""
         cost = self.account()
+        self._judge(error)
         result = AttemptResult(
             attempt_id=self._id,
             outcome=outcome,
@@ -298,6 +307,12 @@ class Attempt:
             self._written(answer)
             raise
         self._written(answer)
+
+    def _judge(self, error: MooringError | None) -> None:
+        """What came of it, for the target's health; once."""
+        if self._run is not None:
+            sent, head = self._sent_at_us, self._first_byte_at_us
+            self._run.end(error, self._failure, (head - sent) / 1e6 if sent is not None and head is not None else None)
 
     def _written(self, answer: CallAnswer | None) -> None:
         self.is_settled = True
@@ -332,7 +347,9 @@ class Attempts:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._tries = call.rooms.router.tries(call.asked.plan)
+        asked = call.asked
+        self._tries = call.rooms.router.tries(asked.plan, asked.request, asked.fields, conversation=asked.conversation)
+        call.left_out = self._tries.left_out
         self._last: Attempt | None = None
 
     def __aiter__(self) -> Self:

@@ -29,6 +29,7 @@ class Call:
     verdicts: list[Verdict] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     targets: set[str] = field(default_factory=set)
+    left_out: list[str] = field(default_factory=list)
     error: MooringError | None = None
     wire_code: str | None = None
     dropped: tuple[str, ...] = ()
@@ -53,10 +54,11 @@ class Call:
     def final_error(self) -> MooringError:
         """What the caller gets when nothing is left: the only target's own error, or the list of all."""
         assert self.error is not None
-        if len(self.targets) == 1 or not self.error.is_retryable:
+        if (len(self.targets) == 1 and not self.left_out) or not self.error.is_retryable:
             return self.error
         self.wire_code = None
-        return NoTargetLeft(f"Model '{self.row.name}' has no target left: {'; '.join(self.failures)}")
+        reasons = "; ".join([*self.failures, *self.left_out])
+        return NoTargetLeft(f"Model '{self.row.name}' has no target left: {reasons}")
 
     def error_body(self, error: MooringError) -> bytes:
         """An error in the caller's wire, without secrets."""

@@ -4,10 +4,12 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from mooring.core.errors import ConfigError
 from mooring.core.registry import did_you_mean
+
+from .route_config import BreakerConfig, FactsConfig, NeedsConfig, Section, Strategy
 
 # Providers that need no section: their key is in the environment, or they are found on this machine.
 WITHOUT_SECTION = (
@@ -46,10 +48,6 @@ def read_secret(reference: str) -> str:
         ) from error
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class PriceConfig(Section):
     """Prices of one model, in dollars per million tokens, as decimal text. They win over every other source."""
 
@@ -78,6 +76,9 @@ class ProviderConfig(Section):
         default=(), description="Upstream models served as `provider/model`; empty: any name."
     )
     prices: dict[str, PriceConfig] = Field(default={}, description="Prices by upstream model; `*` for all others.")
+    facts: dict[str, FactsConfig] = Field(
+        default={}, description="What its models can do, by upstream model; `*` for all others."
+    )
     attempt_header: bool = Field(
         default=False,
         description="Send the attempt's id as x-mooring-attempt, so that the provider's export can name it.",
@@ -94,9 +95,18 @@ class ProviderConfig(Section):
 
 
 class ModelConfig(Section):
-    """A name that callers use, and the targets behind it, tried in order."""
+    """A name that callers use, and the targets behind it."""
 
     targets: tuple[str, ...] = Field(min_length=1, description="`provider/model`, first choice first.")
+    strategy: Strategy = Field(
+        default="ordered",
+        description="In which order targets are tried: as listed, drawn by `weights`, the cheapest for the request, "
+        "the fastest of late, the least busy, or always the same for a conversation.",
+    )
+    weights: dict[str, float] = Field(
+        default={}, description="Shares by target, for `weighted`, `least_busy` and `sticky`; 1 where none is given."
+    )
+    needs: NeedsConfig = Field(default=NeedsConfig(), description="What every target must offer.")
     total_seconds: float | None = Field(
         default=None, gt=0, description="Longest call, all its targets and waits included."
     )
@@ -127,6 +137,7 @@ class GatewayConfig(Section):
         description="Where Ollama, vLLM and llama.cpp are looked for, as `host:port`.",
     )
     models: dict[str, ModelConfig] = Field(default={}, description="Names beside `provider/model`, with their targets.")
+    breaker: BreakerConfig = Field(default=BreakerConfig(), description="When a target rests.")
     limits: LimitsConfig = Field(default=LimitsConfig(), description="Rate limits.")
     unknown_price: Literal["refuse", "flag"] = Field(
         default="refuse",
@@ -148,6 +159,13 @@ class GatewayConfig(Section):
     @model_validator(mode="after")
     def _targets_exist(self) -> "GatewayConfig":
         for name, model in self.models.items():
+            for target, weight in model.weights.items():
+                if weight <= 0:
+                    raise ValueError(f"models.{name}.weights: {target} has {weight:g}; a weight is above 0")
+                if target not in model.targets:
+                    raise ValueError(
+                        f"models.{name}.weights: '{target}' is no target. {did_you_mean(target, list(model.targets))}"
+                    )
             for target in model.targets:
                 provider, slash, upstream = target.partition("/")
                 if not slash or not upstream:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from mooring.core.clock import Clock
-from mooring.core.errors import Blocked, MooringError, RateLimited
+from mooring.core.errors import Blocked, MooringError, NoTargetLeft, RateLimited
 from mooring.core.ids import NewId
 from mooring.core.text import shorten
 from mooring.guardrails.guardrails import Guardrails
@@ -54,7 +54,7 @@ class Gateway:
     ) -> None:
         self.release_id = release_id
         self._config = config
-        self._router = Router(config)
+        self._router = Router(config, clock=clock)
         self._limits = Limits(config.limits, clock=clock)
         self._rooms = Rooms(
             config, journal=journal, guardrails=guardrails, http=http, router=self._router, clock=clock, new_id=new_id
@@ -103,6 +103,10 @@ class Gateway:
     def offer(self, found: Mapping[str, ProviderConfig]) -> None:
         """Model servers that answer on this machine, beside the configured providers; replaces the last offer."""
         self._router.offer(found)
+
+    def targets(self) -> list[dict[str, Any]]:
+        """Every target that this process has asked: whether it rests, why, how fast it is."""
+        return self._router.health.shown()
 
     def live_text(self, project_id: str, run_id: bytes) -> AsyncIterator[Said]:
         """What the run's models say right now; provisional, and only of calls that this process makes."""
@@ -203,6 +207,7 @@ class Gateway:
         headers: list[tuple[bytes, bytes]] = []
         if error.status == 409:
             headers.append((b"x-should-retry", b"false"))
-        if isinstance(error, RateLimited) and error.retry_after_seconds is not None:
-            headers.append((b"retry-after", b"%d" % max(1, -(-error.retry_after_seconds // 1))))
+        wait = error.retry_after_seconds if isinstance(error, RateLimited | NoTargetLeft) else None
+        if wait is not None:
+            headers.append((b"retry-after", b"%d" % max(1, -(-wait // 1))))
         return Outbound(error.status, codec.encode_error(error, message=message, code=code), headers=headers)

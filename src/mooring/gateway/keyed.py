@@ -9,7 +9,7 @@ import hmac
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 
 from mooring.core import ids
-from mooring.core.errors import CallUncertain, MooringError, Unavailable, UpstreamTimeout
+from mooring.core.errors import CallUncertain, ConfigError, MooringError, Unavailable, UpstreamTimeout
 from mooring.journal.errors import KeyTaken
 from mooring.journal.records import CallRecord
 
@@ -23,6 +23,7 @@ from .streams import SSE
 # Headers that change what a body means, on the wires that are known.
 VERSION_HEADERS = (b"openai-beta", b"openai-version", b"anthropic-version", b"anthropic-beta", b"api-version")
 KEEP_ALIVE_SECONDS = 10.0
+_VERSION_BYTES = 4
 WAIT_LIMIT_SECONDS = 900.0  # longer than any attempt may take
 
 Work = Callable[[Asked, bytes], Awaitable[Outbound]]
@@ -30,14 +31,20 @@ Refuse = Callable[[Asked, MooringError], Outbound]
 Place = tuple[str, str, bytes]  # project, key and what the key stands for
 
 
-def binding_of(inbound: Inbound, secret: bytes) -> bytes:
-    """What the key stands for: route, path, query, version headers and the raw body, each with its length."""
-    digest = hmac.new(secret, digestmod="sha256")
+def binding_of(inbound: Inbound, secrets: Secrets, version: int) -> bytes:
+    """What the key stands for: route, path, query, version headers and the raw body, each with its length.
+
+    It begins with the version of the secret that made it, so that a key outlives a rotation.
+
+    Raises:
+        ConfigError: the home does not have this version (any more).
+    """
+    digest = hmac.new(secrets.get(version), digestmod="sha256")
     versions = [inbound.headers.get(name, b"") for name in VERSION_HEADERS]
     for part in (inbound.method.encode(), inbound.path.encode(), inbound.query, *versions, inbound.body):
         digest.update(len(part).to_bytes(8))
         digest.update(part)
-    return digest.digest()
+    return version.to_bytes(_VERSION_BYTES) + digest.digest()
 
 
 class Keyed:
@@ -53,7 +60,7 @@ class Keyed:
     async def once(self, asked: Asked, work: Work) -> Outbound:
         """The answer of the one call with this key: recorded, running, or begun now."""
         assert asked.key is not None
-        binding = binding_of(asked.inbound, self._secrets.current)
+        binding = binding_of(asked.inbound, self._secrets, self._secrets.version)
         place = (asked.project_id, asked.key, binding)  # of two requests with one key the journal refuses one
         flight = self._flights.get(place)
         if flight is None:
@@ -118,7 +125,14 @@ class Keyed:
 
     async def _recall(self, asked: Asked, binding: bytes) -> CallRecord | None:
         assert asked.key is not None
-        return await self._rooms.journal.find_key(asked.project_id, asked.key, binding)
+
+        def as_before(bound: bytes) -> bytes:
+            try:
+                return binding_of(asked.inbound, self._secrets, int.from_bytes(bound[:_VERSION_BYTES]))
+            except ConfigError:  # the version was dropped while its keys were in force: nobody can tell any more
+                return b""
+
+        return await self._rooms.journal.find_key(asked.project_id, asked.key, binding, bind_as=as_before)
 
     async def _recorded(self, record: CallRecord) -> Outbound:
         """The recorded answer, byte for byte, a stream as the stream it was."""

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from mooring.core import ids
 from mooring.core.clock import Clock
-from mooring.core.errors import InvalidRequest, MooringError, NotAuthenticated, NotFound
+from mooring.core.errors import ConfigError, InvalidRequest, MooringError, NotAuthenticated, NotFound
 from mooring.core.ids import NewId
 from mooring.storage.database import Database
 
@@ -195,7 +195,14 @@ class Keys:
 
     def _verifier_of(self, row: KeyRow, key: str) -> bytes:
         """By the version of the secret that the key was made with, while the home keeps it."""
-        return hmac.digest(self._secrets.get(row.secret_version), key.encode(), "sha256")
+        try:
+            secret = self._secrets.get(row.secret_version)
+        except ConfigError as error:  # dropped, or left out of the backup that this home was made from
+            raise NotAuthenticated(
+                "This API key was made with a secret that this home does not have.",
+                hint="Make another: mooring keys create",
+            ) from error
+        return hmac.digest(secret, key.encode(), "sha256")
 
 
 def _text(data: bytes, length: int) -> str:

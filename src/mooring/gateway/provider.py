@@ -37,6 +37,7 @@ class Vendor:
     cap_field: ClassVar[str] = "max_completion_tokens"
     price_provider: ClassVar[str | None] = None
     is_free: ClassVar[bool] = False
+    is_own: ClassVar[bool] = False  # a process of Mooring's, which serve starts where no base_url names another
     # What a chat template adds to the text: a bound, not an estimate. OpenAI documents 3 to 5 per message.
     message_overhead_tokens: ClassVar[int] = 16
     tool_overhead_tokens: ClassVar[int] = 64

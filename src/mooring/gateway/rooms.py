@@ -11,7 +11,6 @@ from mooring.journal.journal import Journal
 from mooring.net.http import HttpClient
 
 from .config import GatewayConfig
-from .prices import Prices
 from .routing import Router
 
 
@@ -34,7 +33,7 @@ class Rooms:
         self.guardrails = guardrails
         self.http = http
         self.router = router
-        self.prices = Prices()
+        self.prices = router.prices
         self.clock = clock
         self.new_id = new_id
         self._writes: set[asyncio.Task[Any]] = set()

@@ -1,138 +1,47 @@
-"""Which upstream answers a model's name, and what comes after a failure.
-
-Failures are classified by what they say: a request that no one will accept is not sent again, a crowded provider is
-asked once more and then left, one that cannot take this request is left at once.
-"""
+"""Which upstreams can answer a model's name, and in which order they are asked. What follows a failure: `tries.py`."""
 
 import random
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from mooring.core.errors import (
-    EgressDenied,
-    InvalidRequest,
-    MooringError,
-    NotFound,
-    UpstreamDisconnected,
-    UpstreamError,
-    UpstreamRejected,
-)
+from mooring.core.clock import Clock, SystemClock
+from mooring.core.errors import InvalidRequest, MooringError, NotFound
+from mooring.core.messages import ChatRequest
 from mooring.core.registry import did_you_mean
-from mooring.net.deadlines import Deadlines
 
-from .codecs import Failure, FailureKind
 from .config import GatewayConfig, ProviderConfig
+from .health import Targets
+from .needs import demand_of, lacks
+from .plan import NO_NEEDS, UNKNOWN, Plan, Target
+from .prices import Prices
 from .provider import Vendor
 from .provider import registry as vendors
-
-Disposition = Literal["retry", "next", "stop"]
-
-_BY_KIND: dict[FailureKind, Disposition] = {
-    "rate_limited": "retry",
-    "overloaded": "retry",
-    "broken": "retry",
-    "context_length": "next",
-    "out_of_money": "next",
-    "not_authorised": "next",
-    "no_such_model": "next",
-    "invalid": "stop",
-}
+from .strategy import Candidate, Moment, order, reason
+from .tries import Tries
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A provider and the model's name there."""
-
-    vendor: Vendor
-    model: str
-
-    def __str__(self) -> str:
-        return f"{self.vendor.name}/{self.model}"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A model's targets in their order."""
-
-    model: str
-    targets: tuple[Target, ...]
-    output_cap_tokens: int
-    total_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The next attempt: where, why, and how long to wait before it."""
+class Judged:
+    """What the router thinks of a target: `lacks` says why it will not do, `why` what its place rests on."""
 
     target: Target
-    reason: str
-    wait_seconds: float = 0.0
-
-
-def disposition(error: MooringError, failure: Failure | None) -> Disposition:
-    """What an error means for the next step; `failure` is what the provider said, if it said anything."""
-    if failure is not None:
-        return _BY_KIND[failure.kind]
-    if isinstance(error, UpstreamDisconnected):
-        return "retry"
-    if isinstance(error, UpstreamRejected):
-        return "stop"
-    return "next" if isinstance(error, UpstreamError | EgressDenied) else "stop"
-
-
-class Tries:
-    """One call's way through its plan: each target at most twice, the second time after a wait; never too late."""
-
-    def __init__(
-        self, plan: Plan, config: GatewayConfig, draw: Callable[[], float], now: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._left = list(plan.targets)
-        self._config = config
-        self._draw = draw
-        self._now = now
-        self._until = None if plan.total_seconds is None else now() + plan.total_seconds
-        self._has_retried = False
-
-    def deadlines(self, vendor: Vendor) -> Deadlines:
-        """The provider's, or what is left of the call's time if that is less."""
-        if self._until is None:
-            return vendor.deadlines
-        left = max(self._until - self._now(), 0.001)
-        return vendor.deadlines._replace(total_seconds=min(left, vendor.deadlines.total_seconds))
-
-    def first(self) -> Step:
-        return Step(self._left[0], "first")
-
-    def after(self, what: Disposition, retry_after_seconds: float | None) -> Step | None:
-        """The step after a failure, or None where nothing is left."""
-        left = None if self._until is None else self._until - self._now()
-        if what == "stop" or (left is not None and left <= 0):
-            return None
-        wait = self._wait(retry_after_seconds)
-        most = self._config.retry_wait_limit_seconds
-        if what == "retry" and not self._has_retried and wait <= (most if left is None else min(left, most)):
-            self._has_retried = True
-            return Step(self._left[0], "retry", wait)
-        self._left.pop(0)
-        self._has_retried = False
-        return Step(self._left[0], "fallback") if self._left else None
-
-    def _wait(self, retry_after_seconds: float | None) -> float:
-        if retry_after_seconds is not None:
-            return retry_after_seconds * (1 + 0.1 * self._draw())  # not all at the same moment, and never early
-        return self._config.retry_wait_seconds * (0.5 + self._draw())
+    lacks: str | None
+    why: str = ""
 
 
 class Router:
-    """Plans by model name, made once."""
+    """Plans by model name, made once; for each request, which of the plan's targets and in which order."""
 
-    def __init__(self, config: GatewayConfig, *, draw: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self, config: GatewayConfig, *, clock: Clock | None = None, draw: Callable[[], float] = random.random
+    ) -> None:
         self._config = config
+        self._clock = clock or SystemClock()
         self._draw = draw
         self._vendors: dict[str, Vendor] = {}
         self._plans: dict[str, Plan] = {}
+        self.prices = Prices()
+        self.health = Targets(config.breaker, self._clock.monotonic)
         self._found: dict[str, ProviderConfig] = {}
 
     def offer(self, found: Mapping[str, ProviderConfig]) -> None:
@@ -159,8 +68,42 @@ class Router:
                 self._plans[model] = plan
         return plan
 
-    def tries(self, plan: Plan) -> Tries:
-        return Tries(plan, self._config, self._draw)
+    def tries(self, plan: Plan, request: ChatRequest, fields: Iterable[str], *, conversation: str = "") -> Tries:
+        """One call's way through the targets that can answer it.
+
+        Raises:
+            NoTargetFits: none of them can.
+        """
+        targets: Sequence[Target] = plan.targets
+        if not plan.is_plain:
+            judged = self.judge(plan, request, fields, conversation=conversation)
+            targets = [one.target for one in judged if one.lacks is None]
+            if not targets:
+                reasons = "; ".join(f"{one.target} {one.lacks}" for one in judged)
+                raise NoTargetFits(
+                    f"Model '{plan.model}' has no target for this request: {reasons}.",
+                    hint="Ask for less, or add a target that can do it.",
+                    param="model",
+                )
+        clock = self._clock
+        return Tries(plan, targets, self._config, health=self.health, draw=self._draw, now=clock.monotonic)
+
+    def judge(self, plan: Plan, request: ChatRequest, fields: Iterable[str], *, conversation: str = "") -> list[Judged]:
+        """Every target with what is thought of it: those that can answer in their order, then the others."""
+        demand = demand_of(request, fields)
+        able: dict[str, Candidate] = {}
+        unable: list[Judged] = []
+        by_name = {str(target): target for target in plan.targets}
+        for place, (name, target) in enumerate(by_name.items()):
+            sheet = self.prices.find(target.vendor, target.model, self._clock.now_us()) if plan.is_priced else None
+            why_not = lacks(demand, plan.needs, target.facts, sheet)
+            if why_not is not None:
+                unable.append(Judged(target, why_not))
+            else:
+                able[name] = Candidate(place, name, target.weight, self.health.of(name), sheet)
+        moment = Moment(demand.context_tokens, request.max_output_tokens, conversation, self._draw)
+        ordered = order(plan.strategy, list(able.values()), moment)
+        return [Judged(by_name[one.name], None, reason(plan.strategy, one, moment)) for one in ordered] + unable
 
     def names(self) -> list[str]:
         """Every model that can be named from the configuration alone."""
@@ -171,18 +114,30 @@ class Router:
     def _make(self, model: str) -> Plan:
         configured = self._config.models.get(model)
         names: Sequence[str] = configured.targets if configured else (model,)
-        targets = tuple(self._target(name, model) for name in names)
+        weights = configured.weights if configured else {}
+        targets = tuple(self._target(name, model, weights.get(name, 1.0)) for name in names)
         cap = (configured.output_cap_tokens if configured else None) or self._config.output_cap_tokens
         total_seconds = configured.total_seconds if configured else None
-        return Plan(model=model, targets=targets, output_cap_tokens=cap, total_seconds=total_seconds)
+        strategy = configured.strategy if configured else "ordered"
+        needs = configured.needs if configured else NO_NEEDS
+        return Plan(
+            model=model,
+            targets=targets,
+            output_cap_tokens=cap,
+            total_seconds=total_seconds,
+            strategy=strategy,
+            needs=needs,
+            is_plain=strategy == "ordered" and needs == NO_NEEDS and all(one.facts == UNKNOWN for one in targets),
+        )
 
-    def _target(self, name: str, asked: str) -> Target:
+    def _target(self, name: str, asked: str, weight: float) -> Target:
         provider, slash, upstream = name.partition("/")
         vendor = self._vendor(provider) if slash and upstream else None
         if vendor is None or (vendor.config.models and upstream not in vendor.config.models):
             hint = (_missing(provider) if vendor is None else None) or did_you_mean(asked[:100], self.names())
             raise NotFound(f"Unknown model '{asked[:100]}'.", hint=hint, param="model")
-        return Target(vendor=vendor, model=upstream)
+        facts = vendor.config.facts
+        return Target(vendor, upstream, facts.get(upstream) or facts.get("*") or UNKNOWN, weight)
 
     def _vendor(self, name: str) -> Vendor | None:
         vendor = self._vendors.get(name)
@@ -213,6 +168,12 @@ def unpriced(target: Target) -> MooringError:
         hint=f'Set [gateway.providers.{target.vendor.name}.prices."{target.model}"], or unknown_price = "flag".',
         param="model",
     )
+
+
+class NoTargetFits(InvalidRequest):
+    """No target of the model can do what the request needs. Nothing was sent."""
+
+    code = "no_target_fits"
 
 
 class UnknownPrice(InvalidRequest):

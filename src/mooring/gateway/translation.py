@@ -15,7 +15,7 @@ from mooring.core.messages import ChatRequest
 from .asked import Asked
 from .codecs import Codec, Fields
 from .fidelity import FEATURES, VENDOR_TOOLS, features_of, param_of, without
-from .routing import Plan, Target
+from .plan import Plan, Target
 
 ALLOW_DROP = b"x-mooring-allow-drop"
 _EVERYTHING = frozenset({"*", "true"})

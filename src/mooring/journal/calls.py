@@ -1,6 +1,7 @@
 """Calls: what a caller asked for, found by key, by id, by step; answered once."""
 
 import hmac
+from collections.abc import Callable
 
 from mooring.core.errors import CallUncertain, KeyReused, NotFound
 from mooring.core.ids import show
@@ -18,8 +19,12 @@ from .waiting import POLL_SECONDS, call_channel
 class Calls(Attempts):
     """Look up, record, close, wait."""
 
-    async def find_key(self, project_id: str, key: str, binding: bytes) -> CallRecord | None:
+    async def find_key(
+        self, project_id: str, key: str, binding: bytes, *, bind_as: Callable[[bytes], bytes] | None = None
+    ) -> CallRecord | None:
         """The call that holds the key: running, completed, failed after it was paid, or blocked. None: the key is free.
+
+        `bind_as` binds the request again in the way of an older binding, after the secret was rotated.
 
         Raises:
             KeyReused: the key came with another body.
@@ -30,7 +35,7 @@ class Calls(Attempts):
         if found is None:
             return None
         call, bound = found
-        if not hmac.compare_digest(bound, binding):
+        if not hmac.compare_digest(bound, binding) and not (bind_as and hmac.compare_digest(bound, bind_as(bound))):
             raise KeyReused(
                 "This idempotency key was used with another request.", hint="Send the same request, or another key."
             )

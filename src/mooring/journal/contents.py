@@ -33,6 +33,7 @@ class BlobStore(Protocol):
 
     def put(self, project_id: str, data: bytes, /) -> bytes: ...
     def get(self, project_id: str, digest: bytes, /) -> bytes: ...
+    def has(self, project_id: str, digest: bytes, /) -> bool: ...
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True):
@@ -159,6 +160,10 @@ class Contents:
                 raise StorageError("A recorded body is missing.", hint="Run `mooring doctor`, then restore a backup.")
             codec, data = found
         return self._blobs.get(project_id, data) if codec == BLOB else expanded(codec, data)
+
+    def has_blob(self, project_id: str, digest: bytes) -> bool:
+        """Whether the blob store has the bytes."""
+        return self._blobs.has(project_id, digest)
 
     def read_elements(self, tx: Tx, project_id: str, tip: bytes | None) -> tuple[bytes, ...]:
         """The elements of the chain that ends in `tip`, first to last."""

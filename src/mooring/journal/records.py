@@ -39,7 +39,6 @@ class NewCall(msgspec.Struct, frozen=True, omit_defaults=True):
     api_key_id: bytes | None = None
     key: str | None = None
     binding: bytes | None = None
-    binding_version: int = 0
     key_lifetime_seconds: int = 86_400
     run: RunRef | None = None
     user: str | None = None

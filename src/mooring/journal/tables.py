@@ -93,7 +93,6 @@ call_keys = Table(
     Column("call_key", Text, primary_key=True),
     _bytes("call_id", required=True),
     _bytes("binding", required=True),
-    _int("binding_version", required=True),
     _int("expires_at_us"),
     sqlite_with_rowid=False,
 )

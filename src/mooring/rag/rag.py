@@ -217,6 +217,13 @@ class Rag:
         """The project's collections, by name."""
         return await self._repository.list_collections(project_id)
 
+    async def rebuild(self) -> int:
+        """Bring the index up to the ledger in every project, as the next question would; the number of collections."""
+        found = await self._repository.list_all_collections()
+        for project_id, collection in found:
+            await self._refresh(project_id, collection)
+        return len(found)
+
     def close(self) -> None:
         """Close the index's file, and end the parser."""
         self._index.close()

@@ -7,7 +7,8 @@ import hmac
 from urllib.parse import urlsplit
 
 from mooring.config import ServerSection
-from mooring.core.errors import NotAuthenticated, PermissionDenied
+from mooring.core.errors import NotAuthenticated, PermissionDenied, Unavailable
+from mooring.core.protocol import HEADER, PROTOCOL
 from mooring.gateway.keys import Caller
 from mooring.wiring import Server
 
@@ -30,6 +31,7 @@ class Authentication:
                 "No API key was sent.", hint="Send 'Authorization: Bearer mr_…'; `mooring keys create` makes a key."
             )
         if hmac.compare_digest(secret.encode(), self._service_key):
+            _require_same_protocol(exchange)
             return Caller.service(exchange.header(b"x-mooring-project") or "default")
         caller = await self._keys.verify(secret)
         if access not in caller.scopes:
@@ -37,6 +39,20 @@ class Authentication:
                 f"This key has no scope '{access}'.", hint=f"Make one that has: mooring keys create --scope {access}"
             )
         return caller
+
+
+def _require_same_protocol(exchange: Exchange) -> None:
+    """A worker of another version waits, as it does while serve is away; its runs are not lost for it.
+
+    Raises:
+        Unavailable: the process speaks another protocol than this one.
+    """
+    spoken = exchange.header(HEADER)
+    if spoken is not None and spoken != str(PROTOCOL):
+        raise Unavailable(
+            f"A process of this home speaks protocol {spoken[:20]}, serve speaks {PROTOCOL}.",
+            hint="Run serve and all workers of a home from the same version.",
+        )
 
 
 def _secret(exchange: Exchange) -> str | None:

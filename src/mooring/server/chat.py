@@ -35,7 +35,11 @@ def routes(rooms: Server) -> list[Route]:
         found += [{"id": f"rag/{one.name}", "object": "model", "created": 0, "owned_by": "rag"} for one in collections]
         return json_reply({"object": "list", "data": found})
 
+    async def targets(exchange: Exchange) -> Reply:
+        return json_reply({"object": "list", "data": rooms.gateway.targets()})
+
     return [
+        Route("GET", "/v1/targets", "read", targets),
         Route("POST", "/v1/chat/completions", "call", chat),
         Route("GET", "/v1/models", "call", models),
     ]

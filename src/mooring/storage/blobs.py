@@ -11,10 +11,18 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from mooring.core.errors import NotFound, StorageError, StorageFull
 
 ORPHAN_SECONDS = 3_600.0  # a row follows its blob within one transaction; an hour is far beyond any
+
+
+class BlobRef(NamedTuple):
+    """A blob that a row names."""
+
+    project_id: str
+    digest: bytes
 
 
 class Blobs:
@@ -56,6 +64,10 @@ class Blobs:
                 f"The blob {digest.hex()[:16]}… is damaged.", hint="Restore the folder blobs from a backup."
             )
         return data
+
+    def has(self, project_id: str, digest: bytes) -> bool:
+        """Whether the bytes are there."""
+        return self._place(project_id, digest).exists()
 
     def delete(self, project_id: str, digest: bytes) -> None:
         """Remove the bytes, if they are there."""
@@ -105,11 +117,16 @@ class Blobs:
             ) from error
 
     def _project(self, project_id: str) -> Path:
-        return self._root / hashlib.sha256(project_id.encode()).hexdigest()[:32]  # a project's name is no path
+        return self._root / project_folder(project_id)
 
     def _place(self, project_id: str, digest: bytes) -> Path:
         name = digest.hex()
         return self._project(project_id) / name[:2] / name
+
+
+def project_folder(project_id: str) -> str:
+    """The folder of a project's blobs: its name is no path."""
+    return hashlib.sha256(project_id.encode()).hexdigest()[:32]
 
 
 def _is_digest(name: str) -> bool:

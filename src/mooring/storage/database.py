@@ -67,19 +67,11 @@ class Database:
             ConfigError: the URL cannot be understood, or the database is newer than this program.
             StorageError: it cannot be opened.
         """
-        if url.startswith("sqlite:///"):
-            engine = _sqlite(Path(url.removeprefix("sqlite:///")), durability)
-        elif url.startswith(("postgresql://", "postgres://")):
-            url = "postgresql://" + url.partition("://")[2]
-            engine = _postgresql(url)
-        else:
-            raise ConfigError(
-                "The database's URL must begin with sqlite:/// or postgresql://.",
-                hint="Set [storage] url.",
-                param="storage.url",
-            )
+        engine = engine_of(url, durability)
         if not is_current(engine):
-            late("mooring.storage.migrate").upgrade(url)  # SQLAlchemy and Alembic: more than all the rest of a start
+            late("mooring.storage.migrate").upgrade(
+                _plain(url)
+            )  # SQLAlchemy and Alembic: more than all the rest of a start
         return cls(engine, readers=readers, ballast=Ballast(ballast) if ballast is not None else None)
 
     @classmethod
@@ -150,6 +142,28 @@ class Database:
         self.wakeups.close()
         self._writer.close()
         self._readers.close()
+
+
+def engine_of(url: str, durability: Durability = "kill") -> Engine:
+    """How to talk to the database behind a URL; nothing is opened yet.
+
+    Raises:
+        ConfigError: the URL cannot be understood.
+    """
+    if url.startswith("sqlite:///"):
+        return _sqlite(Path(url.removeprefix("sqlite:///")), durability)
+    if url.startswith(("postgresql://", "postgres://")):
+        return _postgresql(_plain(url))
+    raise ConfigError(
+        "The database's URL must begin with sqlite:/// or postgresql://.",
+        hint="Set [storage] url.",
+        param="storage.url",
+    )
+
+
+def _plain(url: str) -> str:
+    """One scheme for PostgreSQL."""
+    return "postgresql://" + url.removeprefix("postgres://") if url.startswith("postgres://") else url
 
 
 def is_current(engine: Engine) -> bool:

@@ -142,6 +142,12 @@ class Secrets:
         self._replace({**self._versions, version: secrets.token_bytes(_SECRET_BYTES)})
         return version
 
+    @classmethod
+    def renewed(cls, path: Path, *, after: int) -> Self:
+        """A secret for a home whose own is gone: a version of its own, so that nothing of before is taken for its."""
+        _write(path, {after + 1: secrets.token_bytes(_SECRET_BYTES)})
+        return cls(path)
+
     def drop(self, version: int) -> None:
         """Forget a version whose keys have all expired.
 
@@ -185,11 +191,16 @@ class Secrets:
 
     def _draft(self, versions: dict[int, bytes]) -> Path:
         draft = self._path.with_name(f"{self._path.name}-{secrets.token_hex(8)}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(
-                msgspec.json.Encoder().encode_lines([_Version(number, secret) for number, secret in versions.items()])
-            )
-            file.flush()
-            os.fsync(file.fileno())
+        _write(draft, versions)
         return draft
+
+
+def _write(path: Path, versions: dict[int, bytes]) -> None:
+    """A new file, for its owner's eyes only, on the disk before it is used."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(
+            msgspec.json.Encoder().encode_lines([_Version(number, secret) for number, secret in versions.items()])
+        )
+        file.flush()
+        os.fsync(file.fileno())

@@ -15,12 +15,15 @@ from typing import Literal, Self
 import msgspec
 
 from mooring.core import ids
-from mooring.core.errors import StorageError
+from mooring.core.errors import ConfigError, StorageError
+from mooring.core.protocol import PROTOCOL
 
 from .home import Home
+from .schema_version import HEAD
 
 State = Literal["alive", "dead", "unknown"]
 _MARK = ".mark"
+SPEAKS = f"schema {HEAD}, protocol {PROTOCOL}"  # two processes of one home must say the same
 
 
 class ProcessFacts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -30,6 +33,8 @@ class ProcessFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     pid: int
     kind: str
     address: str | None = None
+    version: str = "before 0.1"
+    speaks: str = ""
 
 
 class FileLock:
@@ -65,7 +70,9 @@ class ProcessLock:
         self.facts = facts
 
     @classmethod
-    def acquire(cls, home: Home, *, process_id: bytes, kind: str, address: str | None = None) -> Self:
+    def acquire(
+        cls, home: Home, *, process_id: bytes, kind: str, address: str | None = None, version: str = ""
+    ) -> Self:
         """Take the lock and say who holds it.
 
         Raises:
@@ -78,7 +85,10 @@ class ProcessLock:
             raise StorageError(
                 f"{path} is locked by another process.", hint="Start again: each process has its own id."
             )
-        taken = cls(lock, ProcessFacts(process_id=shown, pid=os.getpid(), kind=kind, address=address))
+        facts = ProcessFacts(
+            process_id=shown, pid=os.getpid(), kind=kind, address=address, version=version, speaks=SPEAKS
+        )
+        taken = cls(lock, facts)
         taken._write()
         return taken
 
@@ -102,6 +112,22 @@ class ProcessLock:
         data = msgspec.json.encode(self.facts)
         os.pwrite(self.descriptor, data, 0)
         os.ftruncate(self.descriptor, len(data))
+
+
+def require_same_version(home: Home) -> None:
+    """To be asked with one's own lock in hand, before the database is opened and so perhaps upgraded.
+
+    Raises:
+        ConfigError: a process with another schema or protocol runs on this home.
+    """
+    for path in sorted(home.run_dir.glob("*.lock")):
+        facts = read_facts(path)
+        if facts is not None and facts.speaks != SPEAKS and probe(path) == "alive":
+            raise ConfigError(
+                f"Mooring {facts.version} runs on {home.path} as {facts.kind} (pid {facts.pid}), and does not work "
+                f"together with this version: it speaks {facts.speaks or 'nothing known'}, this one {SPEAKS}.",
+                hint="Stop it first (end its `mooring up`), then start this version; or use that version.",
+            )
 
 
 def mark(run_dir: Path) -> str:

@@ -4,6 +4,7 @@ from ..provider import Vendor
 
 
 class Provider(Vendor):
+    is_own = True
     cap_field = "max_tokens"
     is_free = True
     media_tokens = 0

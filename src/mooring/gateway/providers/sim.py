@@ -6,6 +6,7 @@ from ..provider import Vendor
 
 
 class Provider(Vendor):
+    is_own = True
     media_tokens = 16
 
     def headers(self, attempt_id: bytes) -> list[tuple[bytes, bytes]]:

@@ -82,12 +82,11 @@ def take_key(tx: Tx, project_id: str, call: NewCall, at_us: int) -> bytes | None
     """Bind the call's key to it; the id of the call that holds the key if another one does."""
     expires = None if call.run else at_us + call.key_lifetime_seconds * 1_000_000
     taken = tx.execute(
-        "INSERT INTO call_keys (project_id, call_key, call_id, binding, binding_version, expires_at_us)"
-        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (project_id, call_key) DO UPDATE SET call_id = excluded.call_id,"
-        " binding = excluded.binding, binding_version = excluded.binding_version,"
-        " expires_at_us = excluded.expires_at_us"
+        "INSERT INTO call_keys (project_id, call_key, call_id, binding, expires_at_us)"
+        " VALUES (?, ?, ?, ?, ?) ON CONFLICT (project_id, call_key) DO UPDATE SET call_id = excluded.call_id,"
+        " binding = excluded.binding, expires_at_us = excluded.expires_at_us"
         " WHERE call_keys.expires_at_us <= ? OR call_keys.call_id = excluded.call_id",
-        (project_id, call.key, call.id, call.binding or b"", call.binding_version, expires, at_us),
+        (project_id, call.key, call.id, call.binding or b"", expires, at_us),
     )
     if taken:
         return None

@@ -299,6 +299,18 @@ def release_all(tx: Tx, process_id: bytes) -> int:
     )
 
 
+@cross_project("a restored copy sets everybody's runs aside")
+def park_all(tx: Tx, reason: str) -> list[tuple[bytes, str, int]]:
+    """Set aside every run that is not over, whoever had it: id, project and the number of its next event."""
+    rows = tx.all(
+        "UPDATE runs SET state = 'parked', park_reason = ?, epoch = epoch + 1, next_seq = next_seq + 1,"
+        " due_at_us = NULL, lease_until_us = NULL, owner_process_id = NULL WHERE finished_at_us IS NULL"
+        " RETURNING id, project_id, next_seq",
+        (reason,),
+    )
+    return [(bytes(row[0]), row[1], row[2] - 1) for row in rows]
+
+
 def stored(row: tuple[Any, ...]) -> Stored:
     """A row of `_SELECT`."""
     fields = (*row[:7], b"", row[9], None, *row[12:20], tags_of(row[20]), *row[21:26])

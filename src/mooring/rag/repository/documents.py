@@ -8,6 +8,7 @@ from typing import Any
 from mooring.core.clock import Clock, SystemClock
 from mooring.core.ids import NewId, new_id
 from mooring.storage import Database, Tx
+from mooring.storage.projects import cross_project
 
 from .embeddings import EmbeddingRepository, drop_embeddings, keep_embeddings, kept_embeddings
 from .records import ChunkRecord, Collection, DocumentRecord, NewVersion, Span, Stand
@@ -49,6 +50,14 @@ class DocumentRepository:
             )
         )
         return [Collection(bytes(row[0]), row[1], row[2]) for row in rows]
+
+    @cross_project("an index is rebuilt for everybody")
+    async def list_all_collections(self) -> list[tuple[str, Collection]]:
+        """Every project's collections, each with its project."""
+        rows = await self._database.read_async(
+            lambda tx: tx.all("SELECT project_id, id, name, revision FROM collections ORDER BY project_id, name")
+        )
+        return [(row[0], Collection(bytes(row[1]), row[2], row[3])) for row in rows]
 
     async def list_documents(
         self, project_id: str, collection_id: bytes, *, model: str | None = None
