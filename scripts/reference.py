@@ -179,7 +179,7 @@ def command_text(command: click.Command, name: str, parent: click.Context) -> It
     with click.Context(command, info_name=name, parent=parent) as context:
         usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
         yield f"\n### `{usage}`\n\n{first_paragraph_of(command.help or '')}\n"
-        options = [one for one in command.params if isinstance(one, click.Option)]
+        options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
         if options:
             yield "\n| option | default | what it does |\n|---|---|---|\n" + "".join(map(option_row, options))
         if isinstance(command, click.Group):

@@ -37,10 +37,16 @@ from mooring.storage.liveness import require_same_version
 from mooring.tracing.projector import Projector
 from mooring.tracing.spans import Spans
 
+APP_REPORT = "app.json"  # in the home's run folder: what the workers of `up --reload` have loaded
 ProcessKind = Literal["serve", "worker", "cli"]
 EMBEDDINGS_PATH = "/v1/embeddings"
 EMBEDDINGS_LIMIT_BYTES = 16 * 1024 * 1024
 LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+class _AppReport(msgspec.Struct):
+    app: str
+    digest: str
 
 
 class Refused(UpstreamError):
@@ -79,6 +85,15 @@ class Server:
     app_path: str | None = None
     app_digest: bytes | None = None
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def served_digest(self) -> bytes | None:
+        """The hash of the app's code as the workers have it: under `--reload` they may be newer than this process."""
+        try:
+            report = msgspec.json.decode((self.home.run_dir / APP_REPORT).read_bytes(), type=_AppReport)
+        except (OSError, msgspec.DecodeError):
+            return self.app_digest
+        return bytes.fromhex(report.digest) if report.app == self.app_path else self.app_digest
 
     @property
     def is_draining(self) -> bool:
@@ -195,7 +210,7 @@ async def build(
             clock=clock,
             new_id=new_id,
             version=version("mooring"),
-            app_path=str(app_path) if app_path else None,
+            app_path=str(app_path.resolve()) if app_path else None,
             app_digest=digest(app_path.read_bytes()) if app_path else None,
         )
 

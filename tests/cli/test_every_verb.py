@@ -37,6 +37,7 @@ LINES: dict[str, Callable[[Path], list[str]]] = {
     "cost budget": lambda folder: ["5"],
     "cost budgets": lambda folder: [],
     "cost reconcile": lambda folder: [export(folder)],
+    "new": lambda folder: ["shop"],
     "keys create": lambda folder: [],
     "keys list": lambda folder: [],
     "keys revoke": lambda folder: ["key_" + "0" * 26],

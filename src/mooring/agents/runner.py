@@ -18,7 +18,7 @@ from mooring.journal.records import RunRecord
 
 from .agents import AgentLoop, Completed, Failed
 from .effects import Parked
-from .loading import load
+from .loading import LoadedApp, load
 from .online import OnlineEffects
 from .serving import Serve
 
@@ -39,6 +39,7 @@ class AgentRunner:
         clock: Clock | None = None,
         new_id: NewId = new_id,
         lease_seconds: float = 10.0,
+        load: Callable[[str | Path], LoadedApp] = load,
     ) -> None:
         self._journal = journal
         self._serve = Serve(client)
@@ -46,6 +47,7 @@ class AgentRunner:
         self._clock = clock or SystemClock()
         self._new_id = new_id
         self._lease_seconds = lease_seconds
+        self._load_code = load
         self._deps: dict[int, Any] = {}
 
     async def run(self, record: RunRecord) -> None:
@@ -99,7 +101,7 @@ class AgentRunner:
                     "The run names no app.", hint="Start the worker with --app, or the run with app_path."
                 )
             return self._app
-        loaded = await asyncio.to_thread(load, Path(record.app_path))
+        loaded = await asyncio.to_thread(self._load_code, Path(record.app_path))
         if flags and record.app_digest is not None and record.app_digest != loaded.digest:
             await self._flag(record, record.app_digest, loaded.digest)
         return loaded.app

@@ -10,6 +10,7 @@ from .output import examples
 VERBS = {
     # name: (module, one line)
     "up": ("up", "Start serve and the workers, and keep them running."),
+    "new": ("new", "Make a small app with its test and configuration."),
     "demo": ("demo", "Take the tour: questions, an agent, a crash, the bill, a replay."),
     "ask": ("documents", "Ask a question about documents; the answer cites them."),
     "documents": ("documents", "Add, list and remove documents."),

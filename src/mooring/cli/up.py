@@ -6,40 +6,55 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from .output import examples, json_option, print_json
+from .output import examples, json_option, note, print_json
+
+if TYPE_CHECKING:
+    from mooring.config import Explained
+    from mooring.storage import Home
 
 APP = click.option(
     "--app", "app_path", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file with agents."
 )
 
 
-@click.command("up", epilog=examples("mooring up", "mooring up --app app.py"))
+@click.command("up", epilog=examples("mooring up", "mooring up --app app.py --reload"))
 @APP
+@click.option("--reload", "is_reloading", is_flag=True, help="Follow edits of the app: new workers for new code.")
 @json_option("url", "home", "sign_in", "pid")
-def up_command(app_path: Path | None, as_json: bool) -> None:
+def up_command(app_path: Path | None, is_reloading: bool, as_json: bool) -> None:
     """Start serve and the workers, and keep them running until Ctrl-C."""
     from mooring import config, storage
-    from mooring.cli import welcome
     from mooring.processes import up
 
+    if is_reloading and app_path is None:
+        raise click.UsageError("--reload follows the edits of an app: name it with --app FILE.")
     settings = config.explain()
     home = storage.Home.locate()
-    house = up.start(settings.config, home, log=lambda line: click.echo(line, err=True), app_path=app_path)
+    house = up.start(settings.config, home, log=note, app_path=app_path, is_reloading=is_reloading)
     house.supervisor.heed_signals()
     try:
-        told = welcome.prepare(settings, home, house.endpoint.url)
-        if as_json:  # once, when it is up
-            print_json({"url": told.url, "home": str(told.home), "sign_in": told.sign_in, "pid": os.getpid()})
-        else:
-            click.echo(f"Mooring is up at {told.url} (data in {told.home}). Ctrl-C stops it.")
-            for line in welcome.lines(told):
-                click.echo(line)
-        house.supervisor.run()
+        greet(settings, home, house.endpoint.url, as_json=as_json)
+        house.run()
     finally:
         house.stop()
+
+
+def greet(settings: "Explained", home: "Home", url: str, *, as_json: bool) -> None:
+    """Says once that it is up, and what can be done next."""
+    from mooring.cli import welcome
+
+    if not as_json:
+        click.echo(f"Mooring is up at {url} (data in {home.path}). Ctrl-C stops it.")
+    told = welcome.prepare(settings, home, url)
+    if as_json:
+        print_json({"url": url, "home": str(home.path), "sign_in": told.sign_in, "pid": os.getpid()})
+        return
+    for line in welcome.lines(told):
+        click.echo(line)
 
 
 @click.command("serve", epilog=examples("mooring serve --app app.py"))
@@ -57,7 +72,8 @@ def serve_command(app_path: Path | None) -> None:
 
 @click.command("worker", epilog=examples("mooring worker --app app.py"))
 @APP
-def worker_command(app_path: Path | None) -> None:
+@click.option("--report", type=click.Path(path_type=Path), hidden=True)
+def worker_command(app_path: Path | None, report: Path | None) -> None:
     """One worker, in the foreground."""
     from mooring import config, storage
     from mooring.processes.ending import end_with_supervisor
@@ -65,7 +81,7 @@ def worker_command(app_path: Path | None) -> None:
 
     prepare_process()
     end_with_supervisor()
-    run_loop(work(config.load(), storage.Home.locate(), app_path=app_path))
+    run_loop(work(config.load(), storage.Home.locate(), app_path=app_path, report=report))
 
 
 @click.command("local", epilog=examples("mooring local -- --help"), context_settings={"ignore_unknown_options": True})

@@ -1,90 +1,41 @@
-"""The built-in models, started at first use: serve holds the listening socket, the first connection starts the process.
+"""What serve starts at first use: the built-in models, and the simulated provider where no address names another."""
 
-The gateway sees an upstream like any other; a process that died is started again by the next connection.
-"""
-
-import asyncio
-import os
-import socket
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 from mooring.config import Config
 from mooring.gateway.config import ProviderConfig
 
-from .ending import ENVIRONMENT_FLAG
+from .on_demand import OnDemand, with_provider
 
-RESTART_SECONDS = 0.2
-_PROGRAM = [sys.executable, "-m", "mooring", "local", "--"]
+BUILT_IN = ("minilm", "reader")
 
 
-class LocalModels:
-    """Owns the socket of `local`, and its process once there is one."""
+class LocalModels(OnDemand):
+    """`local/…`."""
 
     def __init__(self, home: Path, weights: str | None = None) -> None:
-        self._home = home
-        self._weights = weights
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.setblocking(False)
-        self._child: subprocess.Popen[bytes] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+        chosen = ["--weights", weights] if weights else []
+        super().__init__(["local", "--", "--home", str(home), *chosen])
 
     def added_to(self, config: Config) -> Config:
-        """The configuration with this process as the provider `local`, unless the file names one of its own."""
-        if "local" in config.gateway.providers:
+        """The configuration with this process as the provider `local`, unless the file says where another is."""
+        said = config.gateway.providers.get("local")
+        if said is not None and said.base_url is not None:
             return config
-        local = ProviderConfig(type="local", base_url=self.base_url, models=("minilm", "reader"))
-        gateway = config.gateway.model_copy(update={"providers": {**config.gateway.providers, "local": local}})
-        return config.model_copy(update={"gateway": gateway})
+        local = ProviderConfig(type="local", base_url=self.base_url, models=BUILT_IN)
+        return with_provider(config, "local", local)
 
-    def arm(self) -> None:
-        """Start the process when somebody connects. Call in the loop that serves."""
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._listener.fileno(), self._start)
 
-    def close(self) -> None:
-        """Ends the process, which reads the end of its pipe, and the socket."""
-        if self._loop is not None:
-            self._loop.remove_reader(self._listener.fileno())
-            self._loop = None
-        if self._child is not None:
-            assert self._child.stdin is not None
-            self._child.stdin.close()
-            self._child.kill()  # it holds nothing that a drain could save: serve's own calls are over
-            self._child.wait()
-        self._listener.close()
+class Simulated(OnDemand):
+    """A provider of `type = "sim"` without an address: offline, for tests of a user's own app."""
 
-    def _start(self) -> None:
-        assert self._loop is not None
-        self._loop.remove_reader(self._listener.fileno())
-        descriptor = self._listener.fileno()
-        weights = ["--weights", self._weights] if self._weights else []
-        self._child = subprocess.Popen(  # our own program with arguments that we made
-            [*_PROGRAM, "--fd", str(descriptor), "--home", str(self._home), *weights],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[descriptor],
-            env={**os.environ, ENVIRONMENT_FLAG: "1"},
-            start_new_session=True,
-        )
-        threading.Thread(target=self._watch, args=(self._child, self._loop), name="local-watch", daemon=True).start()
+    def __init__(self) -> None:
+        super().__init__(["sim", "--"])
 
-    def _watch(self, child: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop) -> None:
-        child.wait()
-        if self._loop is loop:
-            loop.call_soon_threadsafe(self._again)
-
-    def _again(self) -> None:
-        """The connection that started it may still wait: one that dies at once is not started again at once."""
-        if self._loop is None:
-            return
-        assert self._child is not None
-        assert self._child.stdin is not None
-        self._child.stdin.close()
-        self._loop.call_later(RESTART_SECONDS, lambda: self.arm() if self._loop is not None else None)
+    def added_to(self, config: Config) -> Config:
+        """The configuration in which those providers have this address."""
+        for name, provider in config.gateway.providers.items():
+            if provider.type == "sim" and provider.base_url is None:
+                here = provider.model_copy(update={"base_url": self.base_url})
+                config = with_provider(config, name, here)
+        return config

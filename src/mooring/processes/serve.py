@@ -19,7 +19,7 @@ from mooring.server.routes import create_application
 from mooring.storage.home import Home
 from mooring.wiring import Server, build
 
-from .local import LocalModels
+from .local import LocalModels, Simulated
 from .worker import stop_on_signals, sweep
 
 log = logging.getLogger("mooring.serve")
@@ -32,16 +32,19 @@ async def serve(config: Config, home: Home, *, app_path: Path | None = None) -> 
     listener = bind(config, home)
     address = url_of(config.server.host, listener.getsockname()[1])
     local = LocalModels(home.path, config.local.weights)
-    config = local.added_to(config)
+    simulated = Simulated()
+    config = simulated.added_to(local.added_to(config))
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(listener.close)
         stack.callback(local.close)
+        stack.callback(simulated.close)
         rooms = await stack.enter_async_context(build(config, home, kind="serve", app_path=app_path))
         await refuse_open_door(rooms)
         application = create_application(rooms)
         http = make_http(application, config)
         stop_on_signals(lambda: begin_drain(rooms, http))
         local.arm()
+        simulated.arm()
         background = [
             asyncio.create_task(sweep(rooms.journal)),
             asyncio.create_task(discovery.watch(rooms.http, config.gateway, rooms.gateway.offer)),

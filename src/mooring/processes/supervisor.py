@@ -6,6 +6,7 @@ serve; then what stands beside it; each stage with a deadline.
 """
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -53,6 +54,7 @@ class Supervisor:
         drain_seconds: float = DRAIN_SECONDS,
     ) -> None:
         self.children = list(children)
+        self._beside: dict[subprocess.Popen[bytes], float] = {}  # candidates, and who must have left by when
         self._environment = environment
         self._log = log
         self._cwd = cwd
@@ -65,13 +67,45 @@ class Supervisor:
         for child in self.children:
             self._spawn(child)
 
-    def run(self) -> None:
-        """Until `stop` (or a signal) says so; then drains."""
+    def run(self, tick: Callable[[], None] | None = None, *, every_seconds: float = 1.0) -> None:
+        """Until `stop` (or a signal) says so; then drains. `tick` is called in between."""
         self.heed_signals()
         while not self._is_stopping:
-            select.select([self._wake_read], [], [], self._restart_dead())
+            due = self._restart_dead()
+            wait = due if tick is None else min(every_seconds, every_seconds if due is None else due)
+            select.select([self._wake_read], [], [], wait)
             self._slept()
+            if tick is not None and not self._is_stopping:
+                tick()
         self.drain()
+
+    def spawn_beside(self, child: Child) -> subprocess.Popen[bytes]:
+        """Another process of the child's kind, which may take its place by `replace`, or is told to go by `dismiss`."""
+        process = self._open(child)
+        self._beside[process] = math.inf
+        return process
+
+    def replace(self, child: Child, process: subprocess.Popen[bytes]) -> None:
+        """The process is the child's from here on; the one before ends as at a drain, within the same deadline."""
+        before = child.process
+        del self._beside[process]
+        child.process, child.started_at, child.due_at = process, time.monotonic(), 0.0
+        if before is not None:
+            self.dismiss(before)
+
+    def dismiss(self, process: subprocess.Popen[bytes]) -> None:
+        """SIGTERM, and SIGKILL once the deadline is over."""
+        process.terminate()
+        self._beside[process] = time.monotonic() + self._drain_seconds
+
+    def _see_off(self) -> None:
+        for process, leaves_by in list(self._beside.items()):
+            if process.poll() is None and leaves_by <= time.monotonic():
+                process.kill()
+                process.wait()
+            if process.poll() is not None and leaves_by < math.inf:
+                del self._beside[process]
+                _close(process)
 
     def heed_signals(self) -> None:
         """From here on SIGTERM, Ctrl-C and a closed terminal end `run`, even before it begins. In the main thread."""
@@ -104,6 +138,8 @@ class Supervisor:
     def drain(self) -> None:
         """SIGTERM, stage by stage; what has not ended by its deadline is killed."""
         self._is_stopping = True
+        for process in self._beside:
+            self.dismiss(process)
         for stage in sorted({child.stage for child in self.children}):
             ending = [child for child in self.children if child.stage == stage]
             for child in ending:
@@ -112,6 +148,15 @@ class Supervisor:
             deadline = time.monotonic() + self._drain_seconds
             for child in ending:
                 self._await_end(child, deadline)
+            if stage == 0:
+                self._await_others(deadline)
+
+    def _await_others(self, deadline: float) -> None:
+        for process in list(self._beside):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+            self._beside[process] = 0.0
+        self._see_off()
 
     def _awake(self) -> None:
         with contextlib.suppress(BlockingIOError):  # the pipe is full of wake-ups already
@@ -132,11 +177,11 @@ class Supervisor:
             )
             child.process.kill()
             child.process.wait()
-        if child.process.stdin is not None:
-            child.process.stdin.close()
+        _close(child.process)
 
     def _restart_dead(self) -> float | None:
         """Starts again what has died and is due; answers the seconds until the next is due."""
+        self._see_off()
         now = time.monotonic()
         for child in self.children:
             if child.process is None or child.process.poll() is None:
@@ -160,14 +205,23 @@ class Supervisor:
         child.restarts += 1
 
     def _spawn(self, child: Child) -> None:
-        if child.process is not None and child.process.stdin is not None:
-            child.process.stdin.close()
+        if child.process is not None:
+            _close(child.process)
         child.due_at = 0.0
         child.started_at = time.monotonic()
-        child.process = subprocess.Popen(  # our own program with arguments that we made
+        child.process = self._open(child)
+
+    def _open(self, child: Child) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # our own program with arguments that we made
             [sys.executable, "-m", "mooring", *child.arguments],
             stdin=subprocess.PIPE,
             env=self._environment,
             cwd=self._cwd,
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which drains
         )
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    """Our end of the pipe that a child reads to know that we live."""
+    if process.stdin is not None:
+        process.stdin.close()

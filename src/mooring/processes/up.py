@@ -16,8 +16,10 @@ from mooring.config import Config
 from mooring.core.errors import ConfigError, Unavailable
 from mooring.storage.home import Home
 from mooring.storage.liveness import FileLock, probe, read_facts
+from mooring.wiring import APP_REPORT
 
 from .ending import ENVIRONMENT_FLAG
+from .reload import TICK_SECONDS, Reloader
 from .supervisor import Child, Supervisor
 from .work import READY
 
@@ -32,6 +34,11 @@ class Up:
     supervisor: Supervisor
     endpoint: Endpoint
     lock: FileLock
+    reloader: Reloader | None = None
+
+    def run(self) -> None:
+        """Until a signal says so."""
+        self.supervisor.run(self.reloader.tick if self.reloader else None, every_seconds=TICK_SECONDS)
 
     def stop(self) -> None:
         self.supervisor.drain()
@@ -47,6 +54,7 @@ def start(
     config_path: Path | None = None,
     cwd: Path | None = None,
     beside: Sequence[Child] = (),
+    is_reloading: bool = False,
 ) -> Up:
     """Starts serve and the workers, and returns once serve is ready and the workers have loaded the app.
 
@@ -62,8 +70,15 @@ def start(
     if config_path is not None:
         environment["MOORING_CONFIG"] = str(config_path.resolve())
     app = ["--app", str(app_path.resolve())] if app_path else []
+    report = home.run_dir / APP_REPORT
+    report.unlink(missing_ok=True)
+    watched = []
+    if is_reloading:
+        watched = ["--report", str(report)]
+        # Python believes a compiled file whose source was changed within the same second at the same length.
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
     children = [Child("serve", ["serve", *app], stage=1)]
-    children += [Child(f"worker-{number}", ["worker", *app]) for number in range(1, config.worker.count + 1)]
+    children += [Child(f"worker-{number}", ["worker", *app, *watched]) for number in range(1, config.worker.count + 1)]
     children += [replace(child, stage=2) for child in beside]
     supervisor = Supervisor(
         children,
@@ -80,7 +95,10 @@ def start(
         supervisor.drain()
         lock.release()
         raise
-    return Up(supervisor, endpoint, lock)
+    reloader = None
+    if is_reloading and app_path is not None:
+        reloader = Reloader(supervisor, home, app_path, report=report, warm=warm_pids, log=log)
+    return Up(supervisor, endpoint, lock, reloader)
 
 
 def wait_ready(home: Home, supervisor: Supervisor) -> Endpoint:

@@ -1,30 +1,38 @@
 """`mooring worker`: one worker process on one home, with a handler for each kind of run."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
-from mooring.agents import AgentRunner, load
+from mooring.agents import AgentRunner, LoadedApp, load
 from mooring.client import AsyncClient
 from mooring.config import Config
 from mooring.rag import IngestHandler
 from mooring.storage.home import Home
 from mooring.wiring import Server, build
 
+from .reload import write_report
 from .worker import Handler, Worker, stop_on_signals
 
+Load = Callable[[str | Path], LoadedApp]
 READY = "ready"  # what a warm worker says in its lock file
 
 
-async def work(config: Config, home: Home, *, app_path: Path | None = None) -> None:
+async def work(config: Config, home: Home, *, app_path: Path | None = None, report: Path | None = None) -> None:
     """Works until SIGTERM or SIGINT; then running steps get a few seconds, and the runs go to other workers.
 
-    The app is loaded before the first run is claimed, so that a take-over does not wait for imports.
+    The app is loaded before the first run is claimed, so that a take-over does not wait for imports. With a `report`
+    it stays with the code that it has loaded: whoever reads the report replaces it when there is newer code.
     """
     async with build(config, home, kind="worker") as rooms:
+        found: Load = load
         if app_path is not None:
-            await asyncio.to_thread(load, app_path)
+            loaded = await asyncio.to_thread(load, app_path)
+            if report is not None:
+                write_report(report, app_path, loaded)
+                found = staying_with(app_path, loaded)
         rooms.lock.say(READY)
-        worker = Worker(rooms.journal, handlers(rooms), slots=config.worker.slots)
+        worker = Worker(rooms.journal, handlers(rooms, load=found), slots=config.worker.slots)
         stop_on_signals(worker.stop)
         projecting = asyncio.create_task(rooms.projector.run(home.projector_lock))
         try:
@@ -34,9 +42,15 @@ async def work(config: Config, home: Home, *, app_path: Path | None = None) -> N
             await asyncio.gather(projecting, return_exceptions=True)
 
 
-def handlers(rooms: Server) -> dict[str, Handler]:
+def staying_with(app_path: Path, loaded: LoadedApp) -> Load:
+    """Loads other apps as ever, and this one never again."""
+    own = app_path.resolve()
+    return lambda path: loaded if Path(path).resolve() == own else load(path)
+
+
+def handlers(rooms: Server, *, load: Load = load) -> dict[str, Handler]:
     """Who does what, by the name in the run's row."""
-    agents = AgentRunner(rooms.journal, client, clock=rooms.clock, new_id=rooms.new_id)
+    agents = AgentRunner(rooms.journal, client, clock=rooms.clock, new_id=rooms.new_id, load=load)
     ingest = IngestHandler(rooms.rag, rooms.journal)
     return {"agent": agents.run, "ingest": ingest.run}
 

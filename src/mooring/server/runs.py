@@ -115,7 +115,7 @@ def app_of(rooms: Server, body: StartRun, *, is_service: bool) -> tuple[str | No
                 hint="Run: mooring up --app app.py",
                 param="agent",
             )
-        return rooms.app_path, rooms.app_digest
+        return rooms.app_path, rooms.served_digest
     if not is_service:
         raise InvalidRequest("'app_path' is taken from the home's own processes only.", param="app_path")
     if not os.path.isabs(body.app_path):

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mooring sim", description="A simulated provider that meters and misbehaves.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--fd", type=int, help="a listening socket that this process inherited, instead of a port")
     parser.add_argument("--meter", type=Path, help="append each billed request to this file, one JSON object a line")
     parser.add_argument("--most-rows", type=int, default=1_000_000, help="rows that the meter keeps")
     parser.add_argument("--seed", type=int, help="makes request ids repeat from start to start")
@@ -44,6 +46,7 @@ async def _serve(options: argparse.Namespace) -> None:
     server = SimServer(
         host=options.host,
         port=options.port,
+        listener=None if options.fd is None else socket.socket(fileno=options.fd),
         seed=options.seed,
         meter_path=options.meter,
         most_rows=options.most_rows,

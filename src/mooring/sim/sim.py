@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import os
+import socket
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -54,7 +55,8 @@ class Job(NamedTuple):
 class SimServer:
     """A provider of models on loopback that meters what it bills and fails on demand.
 
-    `scripts` adds models, or replaces built-in ones, by name. `seed` makes request ids repeat from start to start.
+    `scripts` adds models, or replaces built-in ones, by name. `listener` is taken instead of a port. `seed` makes
+    request ids repeat from start to start.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class SimServer:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        listener: socket.socket | None = None,
         seed: int | None = None,
         api_key: str | None = None,
         meter_path: Path | None = None,
@@ -81,6 +84,7 @@ class SimServer:
         self._control = Control(self.catalogue, self.meter, self.faults, self.effects, self.requests)
         self._host = host
         self._port = port
+        self._listener = listener
         self._api_key = api_key
         self._instance = f"{seed:08x}" if seed is not None else os.urandom(4).hex()
         self._count = 0
@@ -95,7 +99,10 @@ class SimServer:
         """Listen. The port is known afterwards."""
         loop = asyncio.get_running_loop()
         make = partial(Connection, self.handle, self._connections, self._most_connections)
-        self._server = await loop.create_server(make, self._host, self._port, backlog=1024)
+        if self._listener is None:
+            self._server = await loop.create_server(make, self._host, self._port, backlog=1024)
+        else:
+            self._server = await loop.create_server(make, sock=self._listener)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def aclose(self) -> None:
