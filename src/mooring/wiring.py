@@ -36,6 +36,7 @@ from mooring.storage import Blobs, Database, Home, ProcessLock
 from mooring.storage.liveness import require_same_version
 from mooring.tracing.projector import Projector
 from mooring.tracing.spans import Spans
+from mooring.tracing.traffic import Edge, TrafficFollower
 
 APP_REPORT = "app.json"  # in the home's run folder: what the workers of `up --reload` have loaded
 ProcessKind = Literal["serve", "worker", "cli"]
@@ -75,6 +76,8 @@ class Server:
     rag: Rag
     spans: Spans
     projector: Projector
+    edge: Edge
+    blobs: Blobs
     process_id: bytes
     lock: ProcessLock
     service_key: str
@@ -190,6 +193,7 @@ async def build(
         spans = Spans(database, home.traces_path)
         stack.callback(spans.close)
         projector = Projector(journal, spans, blobs, redact=redactor, clock=clock, config=config.tracing)
+        projector.others.append(TrafficFollower(journal, spans))
         yield Server(
             config=config,
             home=home,
@@ -203,6 +207,8 @@ async def build(
             rag=rag,
             spans=spans,
             projector=projector,
+            edge=Edge(database, process_id=process_id, clock=clock, new_id=new_id),
+            blobs=blobs,
             process_id=process_id,
             lock=lock,
             service_key=service_key(home),

@@ -1,12 +1,17 @@
 """`trace`: what a run or a call did, step by step, whether its parts reconcile, and which traces there are."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from .completion import RUN_ID
 from .output import Column, Listing, examples, json_option, note, print_json, print_table
 from .progress import bar
+
+if TYPE_CHECKING:
+    from mooring.tracing.tracing import Trace
+    from mooring.tracing.traffic import Report
 
 COLUMNS = (
     Column("trace"),
@@ -48,13 +53,14 @@ def trace_command() -> None:
 @trace_command.command("show", epilog=examples("mooring trace last --verify", "mooring trace call_01m… --json"))
 @click.argument("subject", default="last", type=RUN_ID)
 @click.option("--verify", is_flag=True, help="Check that the parts add up; exit 1 if they do not.")
+@click.option("--traffic", "has_traffic", is_flag=True, help="Bytes by hop, and what was sent again.")
 @click.option("--all", "is_whole", is_flag=True, help="Every call of a long trace.")
 @json_option("project", "trace_id", "run", "steps", "events", "total")
-def show(subject: str, verify: bool, is_whole: bool, as_json: bool) -> None:
+def show(subject: str, verify: bool, has_traffic: bool, is_whole: bool, as_json: bool) -> None:
     """Show SUBJECT: a run_…, a call_…, a trace id, or `last`."""
     from mooring.cli.rooms import PROJECT, find_run, with_journal
     from mooring.journal.journal import Journal
-    from mooring.tracing import data, render
+    from mooring.tracing import data, render, traffic
     from mooring.tracing.tracing import Trace, Traces
     from mooring.tracing.verify import verify as check
 
@@ -64,10 +70,13 @@ def show(subject: str, verify: bool, is_whole: bool, as_json: bool) -> None:
         return await Traces(journal).trace(PROJECT, run_id=(await find_run(journal, subject)).id)
 
     trace = with_journal(work)
+    moved = traffic_of(trace) if has_traffic else None
     if as_json:
-        print_json(data.to_json(trace))
+        print_json({**data.to_json(trace), **({"traffic": traffic.to_json(moved)} if moved else {})})
     else:
         render.to_terminal(trace, is_whole=is_whole)
+        for line in traffic.to_text(moved) if moved else ():
+            click.echo(line)
     if verify:
         findings = check(trace)
         for finding in findings:
@@ -75,6 +84,19 @@ def show(subject: str, verify: bool, is_whole: bool, as_json: bool) -> None:
         if findings:
             sys.exit(1)
         click.echo("verified: every part adds up to its whole", err=as_json)
+
+
+def traffic_of(trace: "Trace") -> "Report":
+    """Bytes by hop; what the edge has counted is read first."""
+    from mooring.cli.rooms import with_rooms
+    from mooring.tracing.traffic import report
+    from mooring.wiring import Server
+
+    async def work(rooms: Server) -> "Report":
+        await rooms.projector.catch_up()
+        return await report(rooms.journal, rooms.spans, rooms.blobs, trace)
+
+    return with_rooms(work, makes_home=False)
 
 
 @trace_command.command("list", epilog=examples("mooring trace list --tag web --state failed --since 24h"))

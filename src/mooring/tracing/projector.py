@@ -7,9 +7,9 @@ Whoever dies in between has left rows that are applied once more, to the same ef
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -41,6 +41,13 @@ LAP_US = 3_600_000_000
 LAST_ELEMENTS = 32  # of a conversation: the messages of one step
 
 
+class Follower(Protocol):
+    """What else follows the outbox into the projection."""
+
+    async def catch_up(self) -> int: ...
+    async def rebuild(self) -> None: ...
+
+
 class Projector:
     """Keeps the spans up with the journal. Several may run; the lock only saves them the same work."""
 
@@ -62,7 +69,7 @@ class Projector:
         self._contents = Contents(blobs)
         self._redact = redact
         self._clock = clock
-        self.extra: list[Callable[[], Awaitable[int]]] = []  # what else follows the journal, after the spans
+        self.others: list[Follower] = []  # what else follows the journal, after the spans
 
     async def catch_up(self) -> int:
         """Apply everything that is there now; how many rows of the outbox that were."""
@@ -74,8 +81,8 @@ class Projector:
                 done += len(pending)
                 if len(pending) < BATCH:
                     break
-        for follow in self.extra:
-            done += await follow()
+        for other in self.others:
+            done += await other.catch_up()
         return done
 
     async def run(self, lock_path: Path, *, patience: int = 0) -> None:
@@ -141,6 +148,8 @@ class Projector:
                 last = ids[-1]
                 done += len(ids)
                 note(done)
+        for other in self.others:
+            await other.rebuild()
         return done
 
     async def project_calls(self, call_ids: Sequence[bytes]) -> None:

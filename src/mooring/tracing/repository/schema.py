@@ -8,10 +8,18 @@ from mooring.storage.transaction import Tx
 
 from . import cross_project
 
-FORM = "1"  # of the tables below
+FORM = "2"  # of the tables below
 LOCK = 7_306_091_146_550_212_001  # the advisory lock of who creates or fills them; without meaning beside that
 
-TABLES = ("trace_spans", "trace_contents", "trace_words", "trace_summaries", "trace_rollups", "trace_notes")
+TABLES = (
+    "trace_spans",
+    "trace_contents",
+    "trace_words",
+    "trace_summaries",
+    "trace_rollups",
+    "trace_traffic",
+    "trace_notes",
+)
 
 _TYPES = {
     "sqlite": {"bytes": "BLOB", "int": "INTEGER", "serial": "INTEGER PRIMARY KEY"},
@@ -41,6 +49,9 @@ _CREATE = (
     " output_tokens {int} NOT NULL, settled_nanos {int} NOT NULL, held_nanos {int} NOT NULL,"
     " bytes_up {int} NOT NULL, bytes_down {int} NOT NULL, PRIMARY KEY (project_id, trace_id))",
     "CREATE INDEX IF NOT EXISTS trace_summaries_by_age ON trace_summaries (project_id, first_id)",
+    "CREATE TABLE IF NOT EXISTS trace_traffic (call_id {bytes} NOT NULL, batch_id {bytes} NOT NULL,"
+    " place {int} NOT NULL, hop {int} NOT NULL, bytes_up {int} NOT NULL, bytes_down {int} NOT NULL,"
+    " PRIMARY KEY (call_id, batch_id, place))",
     "CREATE TABLE IF NOT EXISTS trace_rollups (project_id TEXT NOT NULL, width TEXT NOT NULL,"
     " starts_at_us {int} NOT NULL, dimension TEXT NOT NULL, value TEXT NOT NULL, calls {int} NOT NULL,"
     " failed {int} NOT NULL, blocked {int} NOT NULL, input_tokens {int} NOT NULL, output_tokens {int} NOT NULL,"

@@ -65,7 +65,13 @@ def upgrade() -> None:
         _int("is_estimated"),
     )
     op.create_index("attempts_by_call", "attempts", ["call_id"])
-    op.create_index("attempts_open", "attempts", ["process_id"], sqlite_where=sa.text("settlement <> 'settled'"), postgresql_where=sa.text("settlement <> 'settled'"))
+    op.create_index(
+        "attempts_open",
+        "attempts",
+        ["process_id"],
+        sqlite_where=sa.text("settlement <> 'settled'"),
+        postgresql_where=sa.text("settlement <> 'settled'"),
+    )
     op.create_table(
         "batches",
         _bytes("id", is_key=True),
@@ -132,9 +138,21 @@ def upgrade() -> None:
         _bytes("answer_data"),
     )
     op.create_index("calls_by_project", "calls", ["project_id", "id"])
-    op.create_index("calls_by_step", "calls", ["run_id", "step"], sqlite_where=sa.text("run_id IS NOT NULL"), postgresql_where=sa.text("run_id IS NOT NULL"))
+    op.create_index(
+        "calls_by_step",
+        "calls",
+        ["run_id", "step"],
+        sqlite_where=sa.text("run_id IS NOT NULL"),
+        postgresql_where=sa.text("run_id IS NOT NULL"),
+    )
     op.create_index("calls_by_trace", "calls", ["trace_id"])
-    op.create_index("calls_open", "calls", ["process_id"], sqlite_where=sa.text("finished_at_us IS NULL"), postgresql_where=sa.text("finished_at_us IS NULL"))
+    op.create_index(
+        "calls_open",
+        "calls",
+        ["process_id"],
+        sqlite_where=sa.text("finished_at_us IS NULL"),
+        postgresql_where=sa.text("finished_at_us IS NULL"),
+    )
     op.create_table(
         "chunks",
         _bytes("id", is_key=True),
@@ -283,7 +301,20 @@ def upgrade() -> None:
         sa.UniqueConstraint("project_id", "run_key", name="runs_once"),
     )
     op.create_index("runs_by_project", "runs", ["project_id", "id"])
-    op.create_index("runs_open", "runs", ["handler", "state"], sqlite_where=sa.text("finished_at_us IS NULL"), postgresql_where=sa.text("finished_at_us IS NULL"))
+    op.create_index(
+        "runs_open",
+        "runs",
+        ["handler", "state"],
+        sqlite_where=sa.text("finished_at_us IS NULL"),
+        postgresql_where=sa.text("finished_at_us IS NULL"),
+    )
+    op.create_table(
+        "traffic",
+        _bytes("id", is_key=True),
+        _bytes("process_id", required=True),
+        _int("at_us", required=True),
+        _bytes("data", required=True),
+    )
 
 
 def _bytes(name: str, *, is_key: bool = False, required: bool = False) -> "sa.Column[bytes]":
