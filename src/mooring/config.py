@@ -59,6 +59,10 @@ class ServerSection(Section):
     )
     body_limit_bytes: int = Field(default=32 * 1024 * 1024, gt=0, description="Largest request body.")
     connection_limit: int = Field(default=4096, gt=0, description="Most connections at once; beyond it, 503.")
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="Lines on standard error: text, or one JSON object each, with one for every request and run.",
+    )
     drain_seconds: float = Field(default=10.0, ge=0, description="How long running requests may take after SIGTERM.")
 
 

@@ -65,9 +65,10 @@ def serve_command(app_path: Path | None) -> None:
     from mooring.processes.ending import end_with_supervisor
     from mooring.processes.serve import serve
 
-    prepare_process()
+    settings = config.load()
+    prepare_process(settings.server.log_format)
     end_with_supervisor()
-    run_loop(serve(config.load(), storage.Home.locate(), app_path=app_path))
+    run_loop(serve(settings, storage.Home.locate(), app_path=app_path))
 
 
 @click.command("worker", epilog=examples("mooring worker --app app.py"))
@@ -79,9 +80,10 @@ def worker_command(app_path: Path | None, report: Path | None) -> None:
     from mooring.processes.ending import end_with_supervisor
     from mooring.processes.work import work
 
-    prepare_process()
+    settings = config.load()
+    prepare_process(settings.server.log_format)
     end_with_supervisor()
-    run_loop(work(config.load(), storage.Home.locate(), app_path=app_path, report=report))
+    run_loop(work(settings, storage.Home.locate(), app_path=app_path, report=report))
 
 
 @click.command("local", epilog=examples("mooring local -- --help"), context_settings={"ignore_unknown_options": True})
@@ -105,11 +107,15 @@ def run_loop(main: "object") -> None:
     uvloop.run(main)  # type: ignore[arg-type]
 
 
-def prepare_process() -> None:
+def prepare_process(log_format: str = "text") -> None:
     """Log lines go to standard error through the redactor; SIGPIPE and Ctrl-C behave."""
     from mooring.guardrails.redactor import RedactingFormatter, Redactor
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFormatter(Redactor(), "%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    if log_format == "json":
+        from mooring.tracing.logs import use_json
+
+        use_json(Redactor(), handler)
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -21,7 +21,7 @@ from mooring.storage.database import Database
 from . import repository
 from .repository import KeyRow
 
-SCOPES = ("call", "read", "write", "admin")
+SCOPES = ("call", "read", "write", "admin", "metrics")
 LOGIN = "login"  # of a sign-in link's token: no route takes it, it is only ever spent
 PREFIX = "mr_"
 CACHE_SECONDS = 2.0  # how long a revoked key may still work in another process

@@ -11,10 +11,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from mooring.core.errors import LeaseLost, MooringError
+from mooring.core.ids import show
 from mooring.journal.journal import Journal
 from mooring.journal.records import RunRecord
 
 log = logging.getLogger("mooring.worker")
+events = logging.getLogger("mooring.run")  # speaks where lines are JSON
 
 SWEEP_SECONDS = 0.1  # one flock attempt per live process: microseconds
 IDLE_SECONDS = 0.25  # polling is the fall-back of the wake-up
@@ -81,8 +83,10 @@ class Worker:
 
     async def work(self, record: RunRecord) -> None:
         """One run, to its end or until another worker has it."""
+        _tell(record, "run.claimed")
         try:
             await self._handlers[record.handler](record)
+            _tell(record, "run.released")
         except LeaseLost:
             log.info("run %s went to another worker", record.id.hex())
         except Exception as error:  # the worker loop's edge: a run's failure is the run's, not the worker's
@@ -92,6 +96,20 @@ class Worker:
                 await self._journal.finish_run(
                     record.id, record.epoch, "failed", error_code=code, error_message=f"{type(error).__name__}: {error}"
                 )
+
+
+def _tell(record: RunRecord, event: str) -> None:
+    if events.isEnabledFor(logging.INFO):
+        facts = {
+            "event": event,
+            "run": show("run", record.id),
+            "epoch": record.epoch,
+            "agent": record.name,
+            "project": record.project_id,
+            "user": record.user,
+            "session": record.session,
+        }
+        events.info("%s %s", event, facts["run"], extra={"facts": facts})
 
 
 async def sweep(journal: Journal) -> None:

@@ -47,6 +47,8 @@ class State(Protocol):
 
 
 Answer = Callable[[Exchange], Awaitable[Reply]]
+# What was exchanged, the seconds that it took, and bytes up and down through the socket, heads and framing included.
+Count = Callable[[Exchange, Reply, float, int, int], None]
 
 
 class Connection(asyncio.Protocol):
@@ -60,8 +62,11 @@ class Connection(asyncio.Protocol):
         body_limit_bytes: int,
         connection_limit: int,
         patience: Patience,
+        count: Count | None = None,
     ) -> None:
         self._answer = answer
+        self._count = count
+        self._up = self._down = 0  # bytes of the exchange that is under way
         self._state = state
         self._body_limit_bytes = body_limit_bytes
         self._connection_limit = connection_limit
@@ -133,6 +138,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         parser = self._parser
         assert parser is not None
+        self._up += len(data)
         before = parser.phase
         parser.feed(data)
         if parser.problem is not None:
@@ -168,7 +174,12 @@ class Connection(asyncio.Protocol):
         self._current = exchange
         self._state.tasks.add(task)
         try:
-            await self._reply(exchange, await self._answer(exchange))
+            began = self._loop.time()
+            reply = await self._answer(exchange)
+            try:
+                await self._reply(exchange, reply)
+            finally:
+                self._note(exchange, reply, began)
             if not exchange.is_ended:
                 await self._outlast(exchange)
         except Exception:  # the edge: a stream that breaks; a cut is all that its reader can still be told
@@ -184,6 +195,11 @@ class Connection(asyncio.Protocol):
             self._expect(self._patience.idle)
         if self._is_held:
             self._resume()
+
+    def _note(self, exchange: Exchange, reply: Reply, began: float) -> None:
+        up, down, self._up, self._down = self._up, self._down, 0, 0
+        if self._count is not None:
+            self._count(exchange, reply, self._loop.time() - began, up, down)
 
     async def _outlast(self, exchange: Exchange) -> None:
         """The reply came before the end of the body: to close at once would reset what the client has not read yet."""
@@ -202,9 +218,12 @@ class Connection(asyncio.Protocol):
         body = reply.body
         is_last = self._is_last or not (exchange.keeps_alive and exchange.is_ended)
         head = _head(reply, b"content-length: %d\r\n" % len(body), is_last)
+        self._down += len(head)
         if exchange.method == "HEAD":
             transport.write(head)
-        elif len(body) <= _ONE_WRITE_BYTES:
+            return
+        self._down += len(body)
+        if len(body) <= _ONE_WRITE_BYTES:
             transport.write(head + body)
         else:
             transport.writelines((head, body))
@@ -217,13 +236,17 @@ class Connection(asyncio.Protocol):
         is_chunked = exchange.takes_chunks
         exchange.keeps_alive = exchange.keeps_alive and is_chunked
         framing = b"cache-control: no-cache\r\n" + (b"transfer-encoding: chunked\r\n" if is_chunked else b"")
-        transport.write(_head(reply, framing, self._is_last or not (exchange.keeps_alive and exchange.is_ended)))
+        head = _head(reply, framing, self._is_last or not (exchange.keeps_alive and exchange.is_ended))
+        self._down += len(head)
+        transport.write(head)
         try:
             async for chunk in body:
                 if exchange.is_gone:
                     break
                 if chunk:
-                    transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if is_chunked else chunk)
+                    data = b"%x\r\n%b\r\n" % (len(chunk), chunk) if is_chunked else chunk
+                    self._down += len(data)
+                    transport.write(data)
                     if self._drained is not None:
                         await self._drained
         finally:
@@ -231,6 +254,7 @@ class Connection(asyncio.Protocol):
             if close is not None:
                 await asyncio.shield(close())
         if is_chunked:
+            self._down += len(_LAST_CHUNK)
             transport.write(_LAST_CHUNK)
 
     @property

@@ -34,6 +34,7 @@ def make_http(application: Application, config: Config) -> HttpServer:
             body_limit_bytes=config.server.body_limit_bytes,
             connection_limit=config.server.connection_limit,
             patience=PATIENCE,
+            count=application.counts,
         )
 
     settings = uvicorn.Config(

@@ -2,7 +2,8 @@
 
 from mooring.wiring import Server
 
-from . import calls, chat, collections, embeddings, health, messages, runs, traces
+from . import calls, chat, collections, embeddings, health, messages, metrics, runs, traces
+from .counting import EdgeCounts
 from .server import Application
 from .ui import pages
 
@@ -13,6 +14,7 @@ def create_application(rooms: Server) -> Application:
     Raises:
         ConfigError: a route declares no scope.
     """
+    counts = EdgeCounts(rooms)
     routes = [
         *chat.routes(rooms),
         *embeddings.routes(rooms),
@@ -21,7 +23,8 @@ def create_application(rooms: Server) -> Application:
         *calls.routes(rooms),
         *traces.routes(rooms),
         *collections.routes(rooms),
+        *metrics.routes(rooms, counts),
         *health.routes(rooms),
         *pages.routes(rooms),
     ]
-    return Application(rooms, routes)
+    return Application(rooms, routes, counts)

@@ -16,14 +16,15 @@ from mooring.gateway.keys import Caller
 from mooring.wiring import Server
 
 from .authentication import Authentication, check_origin
+from .counting import EdgeCounts
 from .errors import internal_error, reply_for
 from .exchange import Exchange, Reply
 
 log = logging.getLogger("mooring.server")
 
-Access = Literal["public", "call", "read", "write", "admin"]
+Access = Literal["public", "call", "read", "write", "admin", "metrics"]
 Handle = Callable[[Exchange], Awaitable[Reply]]
-ACCESSES = ("public", "call", "read", "write", "admin")
+ACCESSES = ("public", "call", "read", "write", "admin", "metrics")
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ class Route:
 class Application:
     """Answers exchanges, whatever happens. `routes` are asked in order; exact paths first."""
 
-    def __init__(self, rooms: Server, routes: Iterable[Route]) -> None:
+    def __init__(self, rooms: Server, routes: Iterable[Route], counts: EdgeCounts | None = None) -> None:
         self._rooms = rooms
         self._authentication = Authentication(rooms)
+        self.counts = counts or EdgeCounts(rooms)
         self._exact: dict[tuple[str, str], Route] = {}
         self._patterns: list[tuple[re.Pattern[str], Route]] = []
         self._paths: set[str] = set()
@@ -58,6 +60,7 @@ class Application:
             self._patterns.append((compile_path(route.path)[0], route))
 
     async def __call__(self, exchange: Exchange) -> Reply:
+        self.counts.running += 1
         try:
             check_origin(exchange, self._rooms.config.server)
             route = self._find(exchange)
