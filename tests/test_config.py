@@ -203,3 +203,15 @@ def test_what_needs_no_section_is_what_the_provider_files_say() -> None:
     alone = [name for name in providers.names() if (kind := providers.get(name)).base_url and kind.api_key_env]
     local = [name for name in providers.names() if (kind := providers.get(name)).owned_by or kind.greeting]
     assert sorted([*alone, *local, "local"]) == sorted(WITHOUT_SECTION)
+
+
+def test_a_mistake_in_a_checks_own_section_is_told_with_its_place_and_what_was_meant() -> None:
+    told = mistakes(
+        '[[guardrails.checks]]\ntype = "pii_mask"\nemial = "mask"\nphone = "drop"\n'
+        '[[guardrails.checks.allow]]\ntool = "send_mail"\nargument = ["to"]\n[[guardrails.checks]]\n'
+    )
+    assert "  guardrails.checks[0].emial: unknown key. Did you mean 'email'?" in told
+    assert "  guardrails.checks[0].phone: Input should be 'mask', 'block' or 'off'." in told
+    assert "  guardrails.checks[0].allow[0].arguments: Field required." in told
+    assert "  guardrails.checks[0].allow[0].argument: unknown key. Did you mean 'arguments'?" in told
+    assert any(line.startswith("  guardrails.checks[1]: it has no 'type'.") for line in told)

@@ -24,6 +24,7 @@ from mooring.gateway.discovery import keyed_vendors
 from mooring.gateway.provider import registry as providers
 from mooring.guardrails.config import GuardrailsConfig
 from mooring.guardrails.guardrails import Guardrails
+from mooring.guardrails.guardrails import mistakes as check_mistakes
 from mooring.guardrails.guardrails import registry as checks
 from mooring.local.config import LocalConfig
 from mooring.rag.config import RagConfig
@@ -251,16 +252,17 @@ def _add_keyed_vendors(
 
 
 def _unknown_plug_ins(data: dict[str, Any]) -> list[str]:
-    """The `type`s that name no plug-in, each with the nearest one."""
+    """The `type`s that name no plug-in, each with the nearest one; and what is wrong in the checks' own sections."""
     accounts = _section(data, "gateway", "providers")
     named: list[tuple[Registry[Any], str, Any]] = [
         (providers, f"gateway.providers.{name}.type", _section(accounts, name).get("type")) for name in accounts
     ]
     entries = _section(data, "guardrails").get("checks")
     for number, check in enumerate(entries if isinstance(entries, list) else []):
-        if isinstance(check, dict):
-            named.append((checks, f"guardrails.checks[{number}].type", check.get("type", "")))
-    return [
+        if isinstance(check, dict) and "type" in check:
+            named.append((checks, f"guardrails.checks[{number}].type", check["type"]))
+    wrong = check_mistakes(entries if isinstance(entries, list) else [])
+    return wrong + [
         f"{path}: Unknown {registry.family} '{name}'. {did_you_mean(name, registry.names())}"
         for registry, path, name in named
         if isinstance(name, str) and name not in registry.names()

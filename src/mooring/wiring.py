@@ -163,7 +163,7 @@ async def build(
         http = HttpClient(egress=EgressPolicy(allow=(*LOOPBACK, *config.gateway.allowed_networks)))
         stack.push_async_callback(http.aclose)
         redactor = Redactor()
-        guardrails = Guardrails(config.guardrails, redactor=redactor)
+        guardrails = Guardrails(config.guardrails, redactor=redactor, versions=home.secrets.newest_first)
         keys = Keys(database, secrets=home.secrets, clock=clock, new_id=new_id)
         release_id = await journal.put_release("default", config.canonical())
         gateway = Gateway(

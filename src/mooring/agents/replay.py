@@ -66,15 +66,23 @@ class AgentSource(Protocol):
     async def agent_of(self, record: RunRecord) -> Agent: ...
 
 
-async def replay(journal: Journal, project_id: str, run_id: bytes, source: AgentSource) -> ReplayReport:
-    """Replay one run and compare every event, byte for byte.
+class Restore(Protocol):
+    """A recorded answer as it was given to the run: `Gateway.restored`."""
+
+    def __call__(self, project_id: str, /, *, user: str | None, request: bytes, answer: bytes) -> bytes: ...
+
+
+async def replay(
+    journal: Journal, project_id: str, run_id: bytes, source: AgentSource, *, restore: Restore | None = None
+) -> ReplayReport:
+    """Replay one run and compare every event, byte for byte. `restore` where answers may hold marks of the guards.
 
     Raises:
         NotFound: no such run in this project.
         ConfigError: its code cannot be loaded.
     """
     record = await journal.get_run(project_id, run_id)
-    effects = ReplayEffects(journal, record, await journal.events(project_id, run_id))
+    effects = ReplayEffects(journal, record, await journal.events(project_id, run_id), restore)
     divergence = None
     is_whole = record.finished_at_us is not None
     try:
@@ -108,11 +116,14 @@ class _EndOfRecord(MooringError):
 class ReplayEffects:
     """The hands of a replay: they only compare and look up."""
 
-    def __init__(self, journal: Journal, record: RunRecord, events: list[RunEvent]) -> None:
+    def __init__(
+        self, journal: Journal, record: RunRecord, events: list[RunEvent], restore: Restore | None = None
+    ) -> None:
         self.compared = 0
         self.counts: collections.Counter[str] = collections.Counter()
         self._journal = journal
         self._record = record
+        self._restore = restore
         self._events: dict[tuple[str, str], RunEvent] = {}
         seen: collections.Counter[str] = collections.Counter()
         for event in events:
@@ -145,7 +156,7 @@ class ReplayEffects:
             raise ModelFailed(facts["code"], facts["text"])
         if event.call_id is None:
             raise _Diverged(Divergence(step, "unrecorded", "its event points to no call."))
-        completion = await self._completion(event.call_id)
+        completion = await self._completion(event.call_id, body)
         return ModelAnswer(
             message=completion.message,
             finish_reason=completion.finish_reason,
@@ -209,8 +220,11 @@ class ReplayEffects:
         if recorded != replayed:
             raise _Diverged(_difference("run.finished", recorded, replayed))
 
-    async def _completion(self, call_id: bytes) -> Completion:
-        body = await self._journal.get_body(self._record.project_id, call_id)
+    async def _completion(self, call_id: bytes, request: bytes) -> Completion:
+        record = self._record
+        body = await self._journal.get_body(record.project_id, call_id)
+        if self._restore is not None:
+            body = self._restore(record.project_id, user=record.user, request=request, answer=body)
         if body.lstrip()[:1] == b"{":
             return completion_of(Reply(msgspec.json.decode(body), None, None, is_replayed=True))
         reader, lines = ChunkReader(), SseReader()

@@ -17,15 +17,19 @@ from .output import examples, json_option, print_json
 def replay_command(context: click.Context, run_id: str, verify: bool, as_json: bool) -> None:
     """Run RUN_ID (or `last`) again from its journal: no model, no tool, no network."""
     from mooring.agents import AgentRunner, ReplayReport, replay
-    from mooring.cli.rooms import PROJECT, find_run, with_journal
+    from mooring.agents.replay import Restore
+    from mooring.cli.rooms import PROJECT, find_run, is_configured, with_journal, with_rooms
     from mooring.client import AsyncClient
     from mooring.journal.journal import Journal
 
-    async def work(journal: Journal) -> ReplayReport:
+    async def work(journal: Journal, restore: Restore | None = None) -> ReplayReport:
         run = await find_run(journal, run_id)
-        return await replay(journal, PROJECT, run.id, AgentRunner(journal, AsyncClient))
+        return await replay(journal, PROJECT, run.id, AgentRunner(journal, AsyncClient), restore=restore)
 
-    report = with_journal(work)
+    if is_configured():  # guards may have put marks into the answers
+        report = with_rooms(lambda rooms: work(rooms.journal, rooms.gateway.restored), makes_home=False)
+    else:
+        report = with_journal(work)
     if as_json:
         print_json(report)
     else:

@@ -110,13 +110,25 @@ def read(inbound: Inbound, codec: Codec, plan_of: Callable[[str], Plan]) -> Aske
         body=inbound.body,
         plan=plan_of(request.model),
         context=GuardContext(
-            project_id=inbound.caller.project_id, route=inbound.path, is_internal=inbound.is_internal, user=user
+            project_id=inbound.caller.project_id,
+            route=inbound.path,
+            is_internal=inbound.is_internal,
+            user=user,
+            model=request.model,
+            principal=principal(user, inbound.caller.api_key_id),
         ),
         key=_key(inbound, run),
         run=run,
         user=user,
         tags=tuple(tag.strip() for tag in tags.split(",") if tag.strip()) if tags else (),
     )
+
+
+def principal(user: str | None, api_key_id: bytes | None) -> str:
+    """Who may have back what was masked: the user, else the key, else this server itself."""
+    if user is not None:
+        return f"user {user}"
+    return f"key {api_key_id.hex()}" if api_key_id else ""
 
 
 def _key(inbound: Inbound, run: RunRef | None) -> str | None:

@@ -12,13 +12,14 @@ from mooring.core.clock import Clock
 from mooring.core.errors import Blocked, MooringError, NoTargetLeft, RateLimited
 from mooring.core.ids import NewId
 from mooring.core.text import shorten
+from mooring.guardrails.check import GuardContext
 from mooring.guardrails.guardrails import Guardrails
 from mooring.journal.journal import Journal
 from mooring.journal.records import NewCall
 from mooring.net.http import HttpClient
 
 from . import asked as reading
-from .asked import Asked
+from .asked import Asked, principal
 from .attempt import Attempts
 from .call import Call
 from .codecs import Codec
@@ -31,10 +32,13 @@ from .keyed import Keyed
 from .keys import Caller, Secrets
 from .limits import Limits
 from .live import Said, live_text
+from .restoring import restored, whole
 from .rooms import Rooms
 from .routing import Router
 from .streams import SSE, Relay
 from .translation import carriable
+
+CHAT_PATH = "/v1/chat/completions"
 
 
 class Gateway:
@@ -90,9 +94,9 @@ class Gateway:
         except MooringError as error:
             return self._error(codec, error)
         try:
-            if asked.key is not None:
-                return await self._keyed.once(asked, self._answer)
-            return await self._watched(asked)
+            keyed = asked.key is not None
+            outbound = await (self._keyed.once(asked, self._answer) if keyed else self._watched(asked))
+            return restored(self._rooms.guardrails, asked, outbound)
         except MooringError as error:
             return self._refused(asked, error)
 
@@ -107,6 +111,20 @@ class Gateway:
     def targets(self) -> list[dict[str, Any]]:
         """Every target that this process has asked: whether it rests, why, how fast it is."""
         return self._router.health.shown()
+
+    def restored(self, project_id: str, *, user: str | None, request: bytes, answer: bytes) -> bytes:
+        """A recorded answer to one of this server's own processes as it was given: with the values, not their marks."""
+        asked = self._chat.decode_request(request)
+        wire = asked.request
+        context = GuardContext(
+            project_id,
+            CHAT_PATH,
+            user=user or wire.user,
+            model=wire.model,
+            principal=principal(user or wire.user, None),
+        )
+        guardrails = self._rooms.guardrails
+        return whole(guardrails, self._chat, answer, guardrails.remember(wire, context), asked.fields)
 
     def live_text(self, project_id: str, run_id: bytes) -> AsyncIterator[Said]:
         """What the run's models say right now; provisional, and only of calls that this process makes."""
@@ -135,6 +153,7 @@ class Gateway:
             await self._rooms.journal.record_call(call.row, call.refusal(error))
             return self._failed(call, error)
         call.verdicts.extend(checked.verdicts)
+        asked.context = checked.context or asked.context
         if checked.is_changed:
             asked.change(checked.value)
             call.row = self._row(call.row.id, asked, binding)

@@ -17,6 +17,7 @@ from .asked import Asked
 from .call import usd
 from .inbound import Inbound, Outbound
 from .keys import Secrets
+from .restoring import restored
 from .rooms import Rooms
 from .streams import SSE
 
@@ -64,12 +65,16 @@ class Keyed:
         place = (asked.project_id, asked.key, binding)  # of two requests with one key the journal refuses one
         flight = self._flights.get(place)
         if flight is None:
-            flight = self._flights[place] = Flight(binding)
+            flight = self._flights[place] = Flight(binding, asked)
             self._tell(place, flight)
             self._rooms.fly(self._fly(place, flight, asked, work))
         else:
             asked.slot.release()
         return await flight.answer()
+
+    async def watch(self, flight: "Flight") -> Outbound:
+        """The flight's answer as whoever asked for it sees it."""
+        return restored(self._rooms.guardrails, flight.asked, await flight.answer())
 
     @contextlib.contextmanager
     def watched(self, project_id: str, prefix: str) -> Iterator["asyncio.Queue[tuple[str, Flight]]"]:
@@ -173,8 +178,9 @@ class Keyed:
 class Flight:
     """One call with a key, running here: its answer so far, for everyone who asks."""
 
-    def __init__(self, binding: bytes) -> None:
+    def __init__(self, binding: bytes, asked: Asked) -> None:
         self.binding = binding
+        self.asked = asked
         self._chunks: list[bytes] = []
         self._is_over = False
         loop = asyncio.get_running_loop()

@@ -30,12 +30,12 @@ async def live_text(keyed: Keyed, project_id: str, run_id: bytes) -> AsyncIterat
     with keyed.watched(project_id, prefix) as flights:
         while True:
             key, flight = await flights.get()
-            async for text in _text_of(flight):
+            async for text in _text_of(keyed, flight):
                 yield Said(key.removeprefix(prefix), text)
 
 
-async def _text_of(flight: Flight) -> AsyncIterator[str]:
-    outbound = await flight.answer()
+async def _text_of(keyed: Keyed, flight: Flight) -> AsyncIterator[str]:
+    outbound = await keyed.watch(flight)
     if isinstance(outbound.body, bytes):
         return  # recorded before, or an error: the journal tells it
     parser, decoder = SseParser(limit_bytes=EVENT_LIMIT_BYTES), codecs.get("openai_chat")().decoder()

@@ -22,6 +22,7 @@ from mooring.core.messages import (
 )
 
 Rewrite = Callable[[str], str]
+RewriteAt = Callable[[str, str | None], str]
 T = TypeVar("T")
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 
@@ -66,22 +67,43 @@ def tree(value: Any, rewrite: Rewrite) -> Any:
     return value
 
 
-def arguments(text: str, rewrite: Rewrite) -> str:
-    """A tool call's arguments: each leaf as it is once decoded, however it was escaped.
+def arguments(text: str, rewrite: RewriteAt) -> str:
+    """A tool call's arguments: each leaf as it is once decoded, however it was escaped, with its path.
 
     Text that is no JSON is taken as one leaf. A key that occurs twice hides its first value from a decoder, so the
-    whole text is looked at once more with its escapes undone.
+    whole text is then looked at once more with its escapes undone.
     """
+    doubled: list[str] = []
+
+    def read(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) != len(pairs):
+            doubled.append(text)
+        return value
+
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=read)
     except ValueError:
-        return _leaf(text, rewrite)
-    changed = tree(value, lambda leaf: _leaf(leaf, rewrite))
-    plain = unescaped(text)
-    if changed is value and rewrite(plain) == plain:
+        return _leaf(text, lambda leaf: rewrite(leaf, None))
+    changed = _tree_at(value, "", lambda leaf, path: _leaf(leaf, lambda inner: rewrite(inner, path)))
+    if changed is value and not any(rewrite(plain, None) != plain for plain in map(unescaped, doubled[:1])):
         return text
     encoded = json.dumps(changed, ensure_ascii=False, separators=(",", ":"))
     return encoded if encoded.isascii() or _is_whole(encoded) else json.dumps(changed, separators=(",", ":"))
+
+
+def _tree_at(value: Any, path: str, rewrite: RewriteAt) -> Any:
+    """The same as `tree`, and each value's path; keys have none."""
+    if isinstance(value, str):
+        return rewrite(value, path)
+    if isinstance(value, dict):
+        below = {key: f"{path}.{key}" if path else key for key in value}
+        pairs = {rewrite(key, None): _tree_at(item, below[key], rewrite) for key, item in value.items()}
+        return pairs if pairs != value else value
+    if isinstance(value, list):
+        items = [_tree_at(item, f"{path}[]", rewrite) for item in value]
+        return items if items != value else value
+    return value
 
 
 def unescaped(text: str) -> str:

@@ -1,5 +1,6 @@
 """The checks of one stage at work on one call: runs them in order, applies what they say, and keeps their verdicts."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -56,12 +57,25 @@ class Panel:
         return verdict if verdict.check else msgspec.structs.replace(verdict, check=check.name)
 
     def record(self, verdict: Verdict) -> None:
-        """Keep it; stop if it says so."""
+        """Keep it; stop if it says so. What one check has masked is one verdict with counts, however many texts."""
         if verdict.action == "allow":
+            return
+        if verdict.action in ("mask", "restore"):
+            self._count(verdict)
             return
         self.verdicts.append(verdict)
         if verdict.action in ("block", "review", "error"):
             raise BlockedByCheck(verdict, self.verdicts, self.checks.stage)
+
+    def _count(self, verdict: Verdict) -> None:
+        counts = Counter(verdict.counted())
+        for place, before in enumerate(self.verdicts):
+            if (before.check, before.action) == (verdict.check, verdict.action):
+                counts.update(before.counts)
+                del self.verdicts[place]
+                break
+        reason = f"it holds {', '.join(sorted(counts))}" if counts else verdict.reason
+        self.verdicts.append(msgspec.structs.replace(verdict, spans=(), counts=dict(counts), reason=reason))
 
     def whole(self, subject: ChatRequest | ChatResponse | ToolCallPart, checks: Sequence[AnyCheck]) -> None:
         """Checks that only allow or refuse."""
@@ -71,10 +85,10 @@ class Panel:
                 verdict = Verdict(action="error", check=check.name, reason="it can change texts only")
             self.record(verdict)
 
-    def text(self, text: str) -> str:
+    def text(self, text: str, *, tool: str = "", path: str | None = None) -> str:
         """A whole text through every check."""
         for check in self.checks.text:
-            verdict = self.judge(check, Text(text))
+            verdict = self.judge(check, Text(text, tool=tool, path=path))
             self.record(verdict)
             text = applied(verdict, text)
         return text
@@ -87,20 +101,20 @@ class Panel:
         except RecursionError:
             self.record(Verdict(action="error", check="guardrails", reason="it is nested too deeply to be read"))
 
-    def arguments(self, arguments: str) -> str:
-        """The JSON of a tool call's arguments, leaf by leaf."""
+    def arguments(self, arguments: str, *, tool: str = "") -> str:
+        """The JSON of a tool call's arguments, leaf by leaf; `tool` where they are on their way to it."""
         if not self.checks.text:
             return arguments
         plain = leaves.unescaped(arguments).encode("utf-8", "replace")
         if not any(check.may_match(plain) for check in self.checks.text):
             return arguments
         with self.reading():
-            return leaves.arguments(arguments, self.text)
+            return leaves.arguments(arguments, lambda text, path: self.text(text, tool=tool, path=path))
 
     def call(self, part: ToolCallPart) -> ToolCallPart:
         """A whole tool call: may it be made, and are its name and arguments clean."""
         self.whole(part, self.checks.tool_call)
-        name, arguments = self.text(part.name), self.arguments(part.arguments)
+        name, arguments = self.text(part.name), self.arguments(part.arguments, tool=part.name)
         if name == part.name and arguments == part.arguments:
             return part
         return msgspec.structs.replace(part, name=name, arguments=arguments)
@@ -108,7 +122,7 @@ class Panel:
 
 def applied(verdict: Verdict, text: str) -> str:
     """The text after a verdict that lets it pass."""
-    if verdict.action == "mask":
+    if verdict.action in ("mask", "restore"):
         return secret_shapes.replace(text, verdict.spans)
     if verdict.action == "rewrite":
         return verdict.rewritten if verdict.rewritten is not None else text

@@ -7,7 +7,7 @@ import msgspec
 
 from mooring.core.events import Event
 
-from .check import Text, Verdict
+from .check import Span, Text, Verdict
 from .panel import AnyCheck, Panel, applied
 from .secret_shapes import replace
 
@@ -36,28 +36,38 @@ class Channel:
 
 
 class _Scanner:
-    """One check on one channel."""
+    """One check on one channel.
+
+    `_behind` is what was let go last, for a check that looks behind; the first `_decided` characters of what is pending
+    have been decided too, and wait only because a piece goes out as a whole.
+    """
 
     def __init__(self, check: AnyCheck, panel: Panel) -> None:
         self._check = check
         self._panel = panel
         self._is_incremental = check.streaming == "incremental"
         self._pending: list[Piece] = []
+        self._behind = ""
+        self._decided = 0
         self._length = 0
         self._look_again_at = 0
 
     def feed(self, pieces: list[Piece], *, is_last: bool) -> list[Piece]:
         if not self._pending and len(pieces) == 1 and self._is_incremental and self._check.is_clear(pieces[0].text):
+            self._let_go(pieces[0].text, is_last=is_last)
             return pieces
         self._pending += pieces
         self._length += sum(len(piece.text) for piece in pieces)
         if not self._pending or (self._length < self._look_again_at and not is_last):
+            if is_last:
+                self._let_go("", is_last=True)
             return []
         text = "".join(piece.text for piece in self._pending)
         if not self._is_incremental:
             released = self._whole(text) if is_last else []
         elif self._check.is_clear(text):
-            released, self._pending = self._pending, []
+            released, self._pending, self._decided = self._pending, [], 0
+            self._let_go(text, is_last=is_last)
         else:
             released = self._incremental(text, is_last=is_last)
         self._length = sum(len(piece.text) for piece in self._pending)
@@ -74,25 +84,42 @@ class _Scanner:
 
     def _incremental(self, text: str, *, is_last: bool) -> list[Piece]:
         """Acts on the matches that begin where nothing is open any more, then lets go of all that is decided."""
-        hold = len(text) if is_last else self._check.open_from(text)
-        verdict = self._panel.judge(self._check, Text(text))
-        done, cut = 0, 0
-        for span in verdict.spans:
+        behind = len(self._behind)
+        text = self._behind + text
+        start = behind + self._decided
+        hold = len(text) if is_last else max(start, self._check.open_from(text))
+        verdict = self._panel.judge(self._check, Text(text, start=start))
+        spans = tuple(span for span in verdict.spans if span.start >= start)
+        done, cut = 0, behind
+        for span in spans:
             if span.start >= hold:
                 break
             done, cut = done + 1, span.end
             if cut > hold:
                 hold = cut + self._check.open_from(text[cut:])
-        self._record(verdict, done)
-        changed = [Piece(replace(text[:cut], verdict.spans[:done]))] if done else []
-        self._drop(cut)
-        return changed + self._take(hold - cut)
+        self._record(verdict, spans[:done])
+        changed = [Piece(replace(text[:cut], spans[:done])[behind:])] if done else []
+        self._drop(cut - behind)
+        taken = self._take(hold - cut)
+        gone = cut + sum(len(piece.text) for piece in taken)
+        self._decided = hold - gone if self._check.look_behind else 0
+        self._let_go(text[behind:gone], is_last=is_last)
+        return changed + taken
 
-    def _record(self, verdict: Verdict, done: int) -> None:
+    def _record(self, verdict: Verdict, done: tuple[Span, ...]) -> None:
         if verdict.action == "rewrite":
             verdict = Verdict(action="error", check=verdict.check, reason="only segment and final checks may rewrite")
+        if verdict.action == "block" and done and not any(span.blocks for span in done):
+            verdict = msgspec.structs.replace(verdict, action="mask")  # what blocks may still turn out to be nothing
         if done or not verdict.spans:
-            self._panel.record(msgspec.structs.replace(verdict, spans=verdict.spans[:done]) if done else verdict)
+            self._panel.record(msgspec.structs.replace(verdict, spans=done) if done else verdict)
+
+    def _let_go(self, text: str, *, is_last: bool) -> None:
+        """Remembers the end of what is gone, as far as the check looks behind; a new text has nothing behind it."""
+        if is_last:
+            self._behind, self._decided = "", 0
+        elif self._check.look_behind and text:
+            self._behind = (self._behind + text)[-self._check.look_behind :]
 
     def _drop(self, count: int) -> None:
         """Takes `count` characters off the front; an event that is cut in two is no longer itself."""

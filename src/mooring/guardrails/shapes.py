@@ -61,3 +61,8 @@ def many(shape: Shape) -> Shape:
 def maybe(shape: Shape) -> Shape:
     """Once or not at all."""
     return Shape(f"(?:{shape.whole})?", f"(?:{shape.opening})?")
+
+
+def times(shape: Shape, least: int, most: int) -> Shape:
+    """`least` to `most` of them, one after the other; `most` is above 0."""
+    return Shape(f"(?:{shape.whole}){{{least},{most}}}", f"(?:{shape.whole}){{0,{most - 1}}}(?:{shape.opening})?")

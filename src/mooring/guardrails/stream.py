@@ -30,8 +30,10 @@ TextEvent = TextDelta | ThinkingDelta | RefusalDelta
 class StreamGuard:
     """`feed` every event in order, then `finish`; both raise `BlockedByCheck`, and then nothing more may be sent."""
 
-    def __init__(self, panel: Panel) -> None:
+    def __init__(self, panel: Panel, counting: "StreamGuard | None" = None) -> None:
+        """`counting` reads what goes out, and only its verdicts count: how many marks the caller will get back."""
         checks = panel.checks
+        self._counting = counting
         self._panel = panel
         self._channels: dict[tuple[int, type[TextEvent]], Channel] = {}
         self._calls: dict[tuple[int, int], tuple[ToolCallStart, list[ToolCallDelta], list[Event]]] = {}
@@ -42,12 +44,12 @@ class StreamGuard:
         self._limits = [(limit, check) for check in checks.response if (limit := check.max_stream_bytes()) is not None]
         self._bytes = 0
         # Nothing is configured that could change or stop this stream: events need not be fed at all.
-        self.is_idle = not (self._guards_calls or self._final or self._limits)
+        self.is_idle = not (self._guards_calls or self._final or self._limits or counting)
 
     @property
     def verdicts(self) -> list[Verdict]:
         """All that was not allow so far, for the journal."""
-        return self._panel.verdicts
+        return [*self._panel.verdicts, *(self._counting.verdicts if self._counting else ())]
 
     def feed(self, event: Event) -> list[Event]:
         """The events that may go out now."""
@@ -56,15 +58,24 @@ class StreamGuard:
         if self._limits:
             self._count(event)
         events = self._guarded(event)
-        if not self._final:
-            return events
-        self._held += events
-        return self._let_go() if isinstance(event, MessageEnd | StreamError) else []
+        if self._final:
+            self._held += events
+            events = self._let_go() if isinstance(event, MessageEnd | StreamError) else []
+        return self._read(events)
 
     def finish(self) -> list[Event]:
         """What is still held when the stream is over, whole or not."""
         self._held += self._close(None)
-        return self._let_go()
+        events = self._read(self._let_go())
+        if self._counting:
+            self._counting.finish()
+        return events
+
+    def _read(self, events: list[Event]) -> list[Event]:
+        if self._counting:
+            for event in events:
+                self._counting.feed(event)
+        return events
 
     def _guarded(self, event: Event) -> list[Event]:
         match event:
@@ -82,6 +93,10 @@ class StreamGuard:
 
     def _text(self, event: TextEvent) -> list[Event]:
         key = (event.choice, type(event))
+        thoughts = (event.choice, ThinkingDelta)
+        if key != thoughts and thoughts in self._channels:  # thinking ends where the answer begins
+            rest = self._events(thoughts, self._channels.pop(thoughts).feed([], is_last=True))
+            return [*rest, *self._text(event)]
         channel = self._channels.get(key)
         if channel is None:
             channel = self._channels[key] = Channel(self._panel.checks.text, self._panel)

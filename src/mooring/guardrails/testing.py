@@ -10,7 +10,9 @@ import msgspec
 
 from .check import BlockedByCheck, GuardContext, Text
 from .panel import AnyCheck, Checks, Panel
+from .restore import Restorer
 from .scanner import Channel, Piece
+from .vault import Vault
 
 CONTEXT = GuardContext(project_id="conformance")
 
@@ -71,6 +73,23 @@ class CheckConformance:
             for pieces in cuts(text):
                 assert through(self.check(), pieces) == whole, pieces
 
+    def test_what_a_reversible_check_marks_comes_back_however_the_answer_is_cut(self) -> None:
+        check = self.check()
+        for text in self.harmful() if check.is_reversible else ():
+            marked, vault = asked(check, text)
+            assert marked != text
+            for pieces in cuts(marked):
+                assert through(Restorer(vault, [check]), pieces) == text, pieces
+
+    def test_a_mark_is_the_same_each_time_and_means_nothing_to_another_principal(self) -> None:
+        check = self.check()
+        for text in self.harmful() if check.is_reversible else ():
+            marked, _ = asked(check, text)
+            assert asked(check, text)[0] == marked
+            theirs, vault = asked(check, text, key=b"another")
+            assert theirs != marked
+            assert through(Restorer(vault, [check]), [marked]) == marked
+
     def test_memory_of_a_stream_is_bounded(self) -> None:
         check = self.check()
         if check.streaming == "incremental" and "text" in check.sees:
@@ -89,6 +108,13 @@ def through(check: AnyCheck, pieces: Sequence[str]) -> str | None:
     except BlockedByCheck:
         return None
     return "".join(piece.text for piece in out)
+
+
+def asked(check: AnyCheck, text: str, *, key: bytes = b"key") -> tuple[str, Vault]:
+    """The text as a request's check leaves it, and what its marks stand for."""
+    vault = Vault([key])
+    context = msgspec.structs.replace(CONTEXT, vault=vault)
+    return Panel(Checks("input", [check]), context).text(text), vault.close()
 
 
 def cuts(text: str, seed: int = 0) -> Iterator[list[str]]:

@@ -120,6 +120,10 @@ class Secrets:
     def versions(self) -> tuple[int, ...]:
         return tuple(sorted(self._versions))
 
+    def newest_first(self) -> tuple[bytes, ...]:
+        """Every secret that is kept."""
+        return tuple(self._versions[version] for version in sorted(self._versions, reverse=True))
+
     def get(self, version: int) -> bytes:
         """The secret of a version, also one that another process has added since.
 
