@@ -25,7 +25,6 @@ from mooring.core.errors import (
     UpstreamMalformed,
     UpstreamRejected,
 )
-from mooring.core.messages import ChatResponse
 from mooring.core.money import Price
 from mooring.core.text import digest, shorten
 from mooring.core.usage import Usage
@@ -40,7 +39,7 @@ from .health import Run
 from .plan import Step
 from .prices import PriceSheet
 from .routing import unpriced
-from .translation import named_by_call, outgoing
+from .translation import outgoing, translated
 from .tries import Tries, disposition
 
 COUNTING = PriceSheet(Price(source="free"))  # no vendor charges for counting tokens
@@ -137,16 +136,11 @@ class Attempt:
         checked = await self._rooms.guardrails.check_output(answer, call.asked.context)
         call.verdicts.extend(checked.verdicts)
         if codec.name != call.asked.codec.name:
-            body = self._translated(checked.value)
+            body = translated(call.asked, codec, body, checked.value, call.shown_id)
         elif checked.is_changed:
             body = codec.rewrite_response(body, checked.value)
         await self.finish("completed", answer=CallAnswer(state="completed", body=body, attributes=call.attributes()))
         return body
-
-    def _translated(self, answer: ChatResponse) -> bytes:
-        """The answer in the caller's wire, where the provider's is another."""
-        asked = self.call.asked
-        return asked.codec.encode_response(named_by_call(answer, asked.codec, self.call.shown_id), asked.fields)
 
     async def stream(self) -> Response:
         """The response, once its head says that it is a stream."""

@@ -139,7 +139,7 @@ class Gateway:
     def _read(self, inbound: Inbound, codec: Codec) -> Asked:
         """Decode, plan, and take a place."""
         asked = reading.read(inbound, codec, self._router.plan)
-        if asked.codec.kind == "chat":
+        if asked.codec.kind != "count":
             asked.plan = carriable(asked)
         asked.slot = self._limits.take(inbound.caller)
         return asked

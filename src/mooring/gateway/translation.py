@@ -10,15 +10,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mooring.core.errors import InvalidRequest
-from mooring.core.messages import ChatRequest
+from mooring.core.messages import ChatRequest, ChatResponse
 
 from .asked import Asked
-from .codecs import Codec, Fields
+from .codecs import DIMENSIONS, Codec, Fields
 from .fidelity import FEATURES, VENDOR_TOOLS, features_of, param_of, without
 from .plan import Plan, Target
 
 ALLOW_DROP = b"x-mooring-allow-drop"
 _EVERYTHING = frozenset({"*", "true"})
+_SHARED = frozenset({VENDOR_TOOLS, DIMENSIONS})
 _EMPTY: tuple[object, ...] = (None, False, 0, "", [], {})
 
 
@@ -40,14 +41,16 @@ def translation(asked: Asked, codec: Codec) -> Translation:
     """The request as the codec's wire can say it."""
     request = asked.request
     features = features_of(request)
-    own = {name for name, value in request.extra.items() if name != VENDOR_TOOLS and value not in _EMPTY}
+    own = {name for name, value in request.extra.items() if name not in _SHARED and value not in _EMPTY}
     hints = own & asked.codec.own_hints
     lost = (features & codec.cannot_carry) | (own - hints)
     allowed = _allowed(asked)
     refused = lost - allowed if allowed is not None else frozenset()
     dropped = (features & codec.leaves_out) | hints | (lost - refused)
     named = frozenset(name for name in FEATURES if name in dropped)
-    clean = msgspec.structs.replace(without(request, named), extra={})
+    clean = msgspec.structs.replace(
+        without(request, named), extra={name: value for name, value in request.extra.items() if name == DIMENSIONS}
+    )
     return Translation(clean, tuple(sorted(dropped)), tuple(sorted(refused)))
 
 
@@ -92,6 +95,14 @@ def outgoing(asked: Asked, codec: Codec) -> tuple[Fields, tuple[str, ...]]:
         return dict(asked.fields), ()
     found = translation(asked, codec)
     return codec.encode_request(found.request), found.dropped
+
+
+def translated(asked: Asked, codec: Codec, body: bytes, answer: ChatResponse, shown: str) -> bytes:
+    """An answer of the codec's wire in the caller's; vectors have no canonical form and are read from its body."""
+    if codec.kind == "embedding":
+        named = answer if answer.model else msgspec.structs.replace(answer, model=asked.request.model)
+        return asked.codec.encode_vectors(codec.vectors(body), named, asked.fields)
+    return asked.codec.encode_response(named_by_call(answer, asked.codec, shown), asked.fields)
 
 
 def named_by_call(value: Any, codec: Codec, shown: str) -> Any:

@@ -60,7 +60,9 @@ def _secret(exchange: Exchange) -> str | None:
     if authorization is not None:
         scheme, _, value = authorization.partition(" ")
         return value.strip() if scheme.lower() == "bearer" and value.strip() else None
-    return exchange.header(b"x-api-key") or exchange.header(b"x-goog-api-key")
+    found = exchange.header(b"x-api-key") or exchange.header(b"x-goog-api-key")
+    # Google's clients may write it into the address; nowhere else, because addresses end up in logs.
+    return found or (exchange.query.get("key") if exchange.path.startswith(("/v1beta/", "/v1/models/")) else None)
 
 
 def check_origin(exchange: Exchange, section: ServerSection) -> None:

@@ -6,7 +6,7 @@ Models named `rag/…` are collections of documents: they are answered beside th
 from mooring.gateway.inbound import Inbound
 from mooring.wiring import Server
 
-from . import answering
+from . import answering, gemini
 from .exchange import Exchange, Reply, json_reply
 from .server import Route, caller_of
 
@@ -29,6 +29,8 @@ def routes(rooms: Server) -> list[Route]:
         )
 
     async def models(exchange: Exchange) -> Reply:
+        if exchange.header(b"x-goog-api-key") is not None:
+            return await gemini.listed(rooms, exchange)  # the same address on two wires
         caller = caller_of(exchange)
         found: list[object] = [*await rooms.gateway.models(caller)]
         collections = await rooms.rag.collections(caller.project_id)

@@ -8,7 +8,11 @@ from mooring.gateway.codecs import registry as codecs
 from .exchange import Exchange, Reply
 
 # Whose errors an address has, by how it begins; all others have OpenAI's.
-_WIRES = (("/v1/messages", "anthropic_messages"),)
+_WIRES = (
+    ("/v1/messages", "anthropic_messages"),
+    ("/v1beta/", "gemini_generate"),
+    ("/v1/models/", "gemini_generate"),
+)
 
 
 def internal_error() -> MooringError:

@@ -21,6 +21,8 @@ from ..fidelity import Feature
 Fields = dict[str, Any]
 """A body's top-level fields in the sender's order; a value is `msgspec.Raw` where nothing had to touch it."""
 
+VECTORS = "vectors"  # in the `extra` of a response that is vectors: how many there are
+DIMENSIONS = "dimensions"  # in the `extra` of a request for vectors, whatever its wire calls it
 COUNT = "input_tokens"  # in the `extra` of a response that is a number of tokens
 
 Kind = Literal["chat", "embedding", "count"]
@@ -135,6 +137,14 @@ class Codec(Protocol):
         """The answer as a body of this wire; `asked` are the fields of the request that it answers."""
         ...
 
+    def vectors(self, body: bytes) -> list[list[float]]:
+        """The vectors of an answer, on wires of embeddings."""
+        ...
+
+    def encode_vectors(self, vectors: list[list[float]], response: ChatResponse, asked: Fields) -> bytes:
+        """The same as a body of this wire."""
+        ...
+
     def rewrite_response(self, body: bytes, response: ChatResponse) -> bytes:
         """The body with its choices replaced by the response's; fields beside them stay."""
         ...
@@ -178,6 +188,12 @@ class BaseCodec:
 
     def check_answer(self, request: ChatRequest, response: ChatResponse) -> None:
         """Any number of choices is an answer; that there is one was seen when it was decoded."""
+
+    def vectors(self, body: bytes) -> list[list[float]]:
+        raise NotImplementedError
+
+    def encode_vectors(self, vectors: list[list[float]], response: ChatResponse, asked: Fields) -> bytes:
+        raise NotImplementedError
 
     def encode_comment(self, text: str) -> bytes:
         return f": {text}\n\n".encode()

@@ -5,18 +5,19 @@ a message without text, which no guard can read), a response is one without choi
 guards serve it as they serve chat.
 """
 
+import struct
 from typing import Any, ClassVar
 
 import msgspec
 
 from mooring.core.errors import InvalidRequest, UpstreamMalformed
 from mooring.core.messages import ChatRequest, ChatResponse, Message, TextPart
+from mooring.core.vectors import decode_vector, encode_vector
 
-from . import Fields, Kind, WireRequest, openai_chat
+from . import DIMENSIONS, VECTORS, Fields, Kind, WireRequest, openai_chat
 from .openai_chat.response import WireUsage, trusted_usage
 
 MOST_INPUTS = 2048  # OpenAI's own limit
-VECTORS = "vectors"  # in a response's `extra`: how many there are
 
 _encode = msgspec.json.encode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -53,7 +54,7 @@ class Codec(openai_chat.Codec):
         try:
             fields: Fields = dict(_decode_fields(body))
             given: dict[str, Any] = {
-                name: _decode_any(fields[name]) for name in ("model", "user", "input") if name in fields
+                name: _decode_any(fields[name]) for name in ("model", "user", "input", DIMENSIONS) if name in fields
             }
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidRequest(f"The body is not a JSON object: {error}.") from error
@@ -61,7 +62,8 @@ class Codec(openai_chat.Codec):
         if not isinstance(model, str) or not model:
             raise InvalidRequest("The request names no model.", hint="Add model.", param="model")
         messages = tuple(Message("user", (TextPart(text),) if text is not None else ()) for text in _inputs(given))
-        request = ChatRequest(model=model, messages=messages, user=user if isinstance(user, str) else None)
+        extra = {DIMENSIONS: given[DIMENSIONS]} if DIMENSIONS in given else {}
+        request = ChatRequest(model=model, messages=messages, user=user if isinstance(user, str) else None, extra=extra)
         return WireRequest(request, fields)
 
     def elements(self, fields: Fields) -> tuple[bytes, ...]:
@@ -69,7 +71,9 @@ class Codec(openai_chat.Codec):
         return tuple(_encode(each) for each in given) if _is_many(given) else (_encode(given),)
 
     def encode_request(self, request: ChatRequest) -> Fields:
-        return {"model": request.model, "input": [message.text for message in request.messages]}
+        size = request.extra.get(DIMENSIONS)
+        texts = [message.text for message in request.messages]
+        return {"model": request.model, "input": texts, **({DIMENSIONS: size} if size is not None else {})}
 
     def rewrite_request(self, fields: Fields, before: ChatRequest, after: ChatRequest) -> None:
         if after.messages == before.messages:
@@ -102,6 +106,19 @@ class Codec(openai_chat.Codec):
         extra = {VECTORS: len(wire.data)}
         return ChatResponse(id="", model=wire.model or "", choices=(), usage=trusted_usage(wire.usage), extra=extra)
 
+    def vectors(self, body: bytes) -> list[list[float]]:
+        return [decode_vector(_decode_any(each.embedding)).tolist() for each in _decode_response(body).data or ()]
+
+    def encode_vectors(self, vectors: list[list[float]], response: ChatResponse, asked: Fields) -> bytes:
+        is_base64 = _decode_any(_encode(asked.get("encoding_format"))) == "base64"
+        data = [
+            {"object": "embedding", "index": place, "embedding": packed(vector) if is_base64 else vector}
+            for place, vector in enumerate(vectors)
+        ]
+        used = response.usage.input_tokens if response.usage else 0
+        usage = {"prompt_tokens": used, "total_tokens": used}
+        return _encode({"object": "list", "data": data, "model": response.model, "usage": usage})
+
     def check_answer(self, request: ChatRequest, response: ChatResponse) -> None:
         """One vector per input: fewer would be a shortened success."""
         found = response.extra[VECTORS]
@@ -109,6 +126,11 @@ class Codec(openai_chat.Codec):
             raise UpstreamMalformed(
                 f"The provider answered {found} embeddings for {len(request.messages)} inputs.", is_billable=True
             )
+
+
+def packed(vector: list[float]) -> str:
+    """In base64."""
+    return encode_vector(struct.pack(f"<{len(vector)}f", *vector))
 
 
 def _inputs(given: dict[str, Any]) -> list[str | None]:

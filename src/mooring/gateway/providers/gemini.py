@@ -1,17 +1,20 @@
-"""Google Gemini through its OpenAI-compatible address (ai.google.dev, "OpenAI compatibility")."""
+"""Google Gemini, by its own generateContent wire; thoughts and prompts of tools are counted beside its totals."""
 
-from ..codecs import Fields
+from ..config import read_secret
 from ..provider import Vendor
 
 
 class Provider(Vendor):
-    base_url = "https://generativelanguage.googleapis.com/v1beta/openai"
+    wire = "gemini_generate"
+    embedding_wire = "gemini_batch_embed"
+    other_wires = ("gemini_embed", "gemini_count_tokens")
+    base_url = "https://generativelanguage.googleapis.com/v1beta"
     api_key_env = "GEMINI_API_KEY"
     other_key_envs = ("GOOGLE_API_KEY",)  # Google's own SDK reads both
     example = "gemini-2.5-flash"
-    cap_field = "max_tokens"
+    cap_field = "maxOutputTokens"
     price_provider = "google"
 
-    def patch(self, fields: Fields) -> None:
-        for name in ("store", "metadata"):  # OpenAI's own log and its labels: an unknown name is a 400 here
-            fields.pop(name, None)
+    def authorization(self) -> list[tuple[bytes, bytes]]:
+        reference = self.key_reference()
+        return [] if reference is None else [(b"x-goog-api-key", read_secret(reference).encode())]
