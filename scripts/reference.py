@@ -73,6 +73,7 @@ def sections(model: type[BaseModel], path: str) -> Iterator[str]:
         if nested is None:
             rows.append(f"| `{name}` | {type_words(field)} | {default_words(field)} | {field.description or ''} |\n")
         else:
+            place = f"[{place}]" if typing.get_origin(field.annotation) is tuple else place
             inner.append((nested, f"{place}.{PLACEHOLDERS.get(name, 'NAME')}" if is_mapping else place))
     if path:
         about = re.sub(r"^\[\w+\]: |^The whole section.$", "", first_paragraph(model))
@@ -87,6 +88,10 @@ def nested_model(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
     """The section behind a field, and whether there is one for each name."""
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         return annotation, False
+    if typing.get_origin(annotation) is tuple:
+        value = typing.get_args(annotation)[0]
+        if inspect.isclass(value) and issubclass(value, BaseModel):
+            return value, False
     if typing.get_origin(annotation) is dict:
         value = typing.get_args(annotation)[1]
         if inspect.isclass(value) and issubclass(value, BaseModel):

@@ -175,6 +175,7 @@ async def build(
             new_id=new_id,
             secrets=home.secrets,
             release_id=release_id,
+            database=database,
         )
         stack.push_async_callback(gateway.aclose, drain_seconds=config.server.drain_seconds)
         rag = Rag(

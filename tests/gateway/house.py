@@ -152,6 +152,7 @@ async def house(
                 clock=clock,
                 new_id=new_id,
                 secrets=Secret(),
+                database=database,
             )
             yield House(sim, database, journal, gateway, http, clock)
             await gateway.aclose()

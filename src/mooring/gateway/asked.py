@@ -39,7 +39,7 @@ class Asked:
     run: RunRef | None
     user: str | None
     tags: tuple[str, ...]
-    slot: Slot = field(default_factory=lambda: Slot(None))
+    slot: Slot = field(default_factory=Slot)
 
     @property
     def project_id(self) -> str:

@@ -317,6 +317,8 @@ class Attempt:
         cost = self._cost_nanos()
         if not self._is_accounted:
             self._is_accounted = True
+            if self.usage is not None:
+                self.call.asked.slot.add_tokens(self.usage.input_tokens + self.usage.output_tokens)
             self.call.add_cost(cost)
         return cost
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from mooring.core.errors import ConfigError
 from mooring.core.registry import did_you_mean
 
+from .limit_config import LimitsConfig
 from .route_config import BreakerConfig, FactsConfig, NeedsConfig, Section, Strategy
 
 # Providers that need no section: their key is in the environment, or they are found on this machine.
@@ -113,15 +114,6 @@ class ModelConfig(Section):
     output_cap_tokens: int | None = Field(
         default=None, gt=0, description="Put in where a call has no cap of its own and a budget applies."
     )
-
-
-class LimitsConfig(Section):
-    """Per API key, in this process."""
-
-    requests_per_minute: int | None = Field(
-        default=None, gt=0, description="Requests that one key may start in a minute."
-    )
-    concurrent_requests: int | None = Field(default=None, gt=0, description="Requests that one key may have running.")
 
 
 class GatewayConfig(Section):

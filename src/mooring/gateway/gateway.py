@@ -17,8 +17,10 @@ from mooring.guardrails.guardrails import Guardrails
 from mooring.journal.journal import Journal
 from mooring.journal.records import NewCall
 from mooring.net.http import HttpClient
+from mooring.storage import Database
 
 from . import asked as reading
+from .admission import PRIORITIES, Admission, priority_of
 from .asked import Asked, principal
 from .attempt import Attempts
 from .call import Call
@@ -30,7 +32,7 @@ from .hangup import HangUp
 from .inbound import Inbound, Outbound
 from .keyed import Keyed
 from .keys import Caller, Secrets
-from .limits import Limits
+from .limits import Limits, Who
 from .live import Said, live_text
 from .restoring import restored, whole
 from .rooms import Rooms
@@ -55,11 +57,13 @@ class Gateway:
         new_id: NewId,
         secrets: Secrets,
         release_id: bytes | None = None,
+        database: Database | None = None,
     ) -> None:
         self.release_id = release_id
         self._config = config
         self._router = Router(config, clock=clock)
-        self._limits = Limits(config.limits, clock=clock)
+        self._limits = Limits(config.limits, clock=clock, database=database)
+        self._admission = Admission(config.limits)
         self._rooms = Rooms(
             config, journal=journal, guardrails=guardrails, http=http, router=self._router, clock=clock, new_id=new_id
         )
@@ -91,6 +95,7 @@ class Gateway:
     async def _one(self, inbound: Inbound, codec: Codec) -> Outbound:
         try:
             asked = self._read(inbound, codec)
+            await self._take_place(asked)
         except MooringError as error:
             return self._error(codec, error)
         try:
@@ -137,12 +142,26 @@ class Gateway:
     # The straight line ---------------------------------------------------------
 
     def _read(self, inbound: Inbound, codec: Codec) -> Asked:
-        """Decode, plan, and take a place."""
+        """Decode, and plan with the targets whose wire can carry it."""
         asked = reading.read(inbound, codec, self._router.plan)
         if asked.codec.kind != "count":
             asked.plan = carriable(asked)
-        asked.slot = self._limits.take(inbound.caller)
         return asked
+
+    async def _take_place(self, asked: Asked) -> None:
+        """What its caller may do, then a place among those that run; Mooring's own questions run within another's."""
+        inbound, request = asked.inbound, asked.request
+        priority = priority_of(inbound.header(b"x-mooring-priority"))
+        who = Who(inbound.caller, request.model, asked.user, len(asked.body), request.max_output_tokens)
+        asked.slot = await self._limits.take(who)
+        if inbound.is_internal:
+            return
+        try:
+            await self._admission.enter(PRIORITIES["high"] if inbound.caller.is_service else priority)
+        except BaseException:
+            asked.slot.release()
+            raise
+        asked.slot.on_release = self._admission.leave
 
     async def _answer(self, asked: Asked, binding: bytes | None = None) -> Outbound:
         """Guard the input, then the first target that answers."""

@@ -1,9 +1,13 @@
-"""The gateway's SQL: API keys. Every statement has a name and a sentence."""
+"""The gateway's SQL: API keys and rate limits. Every statement has a name and a sentence."""
+
+from typing import NamedTuple
 
 import msgspec
 
 from mooring.storage.projects import cross_project
 from mooring.storage.transaction import Tx
+
+MILLION = 1_000_000
 
 
 class KeyRow(msgspec.Struct, frozen=True):
@@ -39,6 +43,15 @@ LIST_KEYS = (
 REVOKE_KEY = "UPDATE api_keys SET revoked_at_us = ? WHERE project_id = ? AND id = ? AND revoked_at_us IS NULL"
 # Whether any key exists at all: what binding beyond loopback asks.
 ANY_KEY = "SELECT 1 FROM api_keys WHERE revoked_at_us IS NULL LIMIT 1"
+
+# Makes a bucket, full.
+OPEN_BUCKET = (
+    "INSERT INTO rate_limits (project_id, subject, left_millionths, at_us) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+# What is in a bucket; on PostgreSQL the row is locked, on SQLite the transaction is the only writer.
+READ_BUCKET = "SELECT left_millionths, at_us FROM rate_limits WHERE project_id = ? AND subject = ?"
+# What is left in it, and since when.
+WRITE_BUCKET = "UPDATE rate_limits SET left_millionths = ?, at_us = ? WHERE project_id = ? AND subject = ?"
 
 
 def insert_key(tx: Tx, project_id: str, row: KeyRow) -> None:
@@ -83,3 +96,24 @@ def _row(found: tuple[object, ...]) -> KeyRow:
         values[position] = bytes(values[position])  # type: ignore[call-overload]
     values[5] = tuple(str(values[5]).split())
     return KeyRow(*values)  # type: ignore[arg-type]
+
+
+class Lease(NamedTuple):
+    """What a process may hand out by itself, and when one more will be there."""
+
+    granted: int
+    wait_us: int
+
+
+def lease(tx: Tx, project_id: str, subject: str, *, per_minute: int, want: int, owed: int, now_us: int) -> Lease:
+    """Take up to `want` out of a bucket that holds a minute's worth, after what is `owed` was taken."""
+    most = per_minute * MILLION
+    tx.execute(OPEN_BUCKET, (project_id, subject, most, now_us))
+    found = tx.one(READ_BUCKET + (" FOR UPDATE" if tx.dialect == "postgresql" else ""), (project_id, subject))
+    assert found is not None
+    left, at_us = found
+    left = min(most, left + max(now_us - at_us, 0) * per_minute // 60) - owed * MILLION
+    granted = max(min(want, left // MILLION), 0)
+    left -= granted * MILLION
+    tx.execute(WRITE_BUCKET, (left, max(now_us, at_us), project_id, subject))
+    return Lease(granted, max(-(-(MILLION - left) * 60 // per_minute), 0))

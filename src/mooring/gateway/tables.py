@@ -1,4 +1,4 @@
-"""The gateway's one table: API keys."""
+"""The gateway's tables: API keys, and what is left of the rate limits that several processes share."""
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, Text
 
@@ -19,3 +19,13 @@ api_keys = Table(
     Column("revoked_at_us", BigInteger),
 )
 Index("api_keys_by_project", api_keys.c.project_id, api_keys.c.id)
+
+# A bucket that refills evenly: `left_millionths` of a request or token at `at_us`; below zero after a dear answer.
+rate_limits = Table(
+    "rate_limits",
+    metadata,
+    Column("project_id", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("left_millionths", BigInteger, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+)
