@@ -247,6 +247,13 @@ def upgrade() -> None:
         _int("dead_at_us"),
     )
     op.create_table(
+        "rate_limits",
+        _text("project_id", is_key=True),
+        _text("subject", is_key=True),
+        _int("left_millionths", required=True),
+        _int("at_us", required=True),
+    )
+    op.create_table(
         "releases",
         _text("project_id", is_key=True),
         _bytes("id", is_key=True),
