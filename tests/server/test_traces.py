@@ -87,3 +87,18 @@ def test_a_run_of_five_thousand_steps_is_whole_page_by_page(run: Any) -> None:
         assert len(seen) == len(set(seen)) == steps
 
     run(scenario)
+
+
+def test_the_callers_trace_is_the_calls_and_the_body_says_whose_it_is(run: Any) -> None:
+    async def scenario(site: Any) -> None:
+        trace = "0af7651916cd43dd8448eb211c80319c"
+        body = {
+            "model": "sim/echo",
+            "messages": [{"role": "user", "content": "Hi"}],
+            "metadata": {"user_id": "u_7", "session_id": "s_7", "tags": "web"},
+        }
+        await site.post("/v1/chat/completions", body, headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
+        (call,) = [one for step in (await site.get(f"/v1/traces/{trace}")).json["steps"] for one in step["calls"]]
+        assert (call["user"], call["session"], call["tags"]) == ("u_7", "s_7", ["web"])
+
+    run(scenario)

@@ -12,6 +12,7 @@ from .progress import bar
 if TYPE_CHECKING:
     from mooring.tracing.tracing import Trace
     from mooring.tracing.traffic import Report
+    from mooring.tracing.verify import Finding
 
 COLUMNS = (
     Column("trace"),
@@ -78,12 +79,25 @@ def show(subject: str, verify: bool, has_traffic: bool, is_whole: bool, as_json:
         for line in traffic.to_text(moved) if moved else ():
             click.echo(line)
     if verify:
-        findings = check(trace)
+        findings = check(trace) + planes_of(trace)
         for finding in findings:
             click.echo(f"does not reconcile: {finding}", err=True)
         if findings:
             sys.exit(1)
         click.echo("verified: every part adds up to its whole", err=as_json)
+
+
+def planes_of(trace: "Trace") -> "list[Finding]":
+    """What differs between the journal and what follows it, once that has caught up."""
+    from mooring.cli.rooms import with_rooms
+    from mooring.tracing.planes import verify_planes
+    from mooring.wiring import Server
+
+    async def work(rooms: Server) -> "list[Finding]":
+        await rooms.projector.catch_up()
+        return await verify_planes(rooms.journal, rooms.spans, trace)
+
+    return with_rooms(work, makes_home=False)
 
 
 def traffic_of(trace: "Trace") -> "Report":

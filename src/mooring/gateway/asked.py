@@ -13,10 +13,12 @@ from mooring.core.text import shorten
 from mooring.guardrails.check import GuardContext
 from mooring.journal.records import NewCall, RunRef
 
+from . import tracecontext
 from .codecs import Codec, Fields
 from .inbound import Inbound
 from .limits import Slot
 from .plan import Plan
+from .whose import Whose, whose
 
 _encode = msgspec.json.encode
 MAX_KEY_CHARACTERS = 255
@@ -37,9 +39,20 @@ class Asked:
     context: GuardContext
     key: str | None
     run: RunRef | None
-    user: str | None
-    tags: tuple[str, ...]
+    whose: Whose
     slot: Slot = field(default_factory=Slot)
+
+    @property
+    def user(self) -> str | None:
+        return self.whose.user
+
+    @property
+    def session(self) -> str | None:
+        return self.whose.session
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.whose.tags
 
     @property
     def project_id(self) -> str:
@@ -50,10 +63,9 @@ class Asked:
         """What must stay with one target where a route is sticky: the session, else the run, the user, the opening."""
         if self.plan.strategy != "sticky":
             return ""
-        session = self.inbound.header(b"x-mooring-session")
         run = self.run.run_id.hex() if self.run is not None else None
         opening = "\n".join(message.text for message in self.request.messages[:2])
-        return session or run or self.user or opening
+        return self.session or run or self.user or opening
 
     def change(self, request: ChatRequest) -> None:
         """The input guards have changed the request: what is sent and what is kept follow."""
@@ -66,7 +78,7 @@ class Asked:
     ) -> NewCall:
         """The call's row, with what the input guards have left of its body."""
         inbound = self.inbound
-        trace_id, parent = _trace(inbound.header(b"traceparent"))
+        trace_id, parent = tracecontext.read(inbound.header(b"traceparent"))
         return NewCall(
             id=call_id,
             project_id=self.project_id,
@@ -82,7 +94,7 @@ class Asked:
             key_lifetime_seconds=lifetime_seconds,
             run=self.run,
             user=self.user,
-            session=inbound.header(b"x-mooring-session"),
+            session=self.session,
             tags=self.tags,
             release_id=release_id,
             is_stream=self.request.is_stream,
@@ -100,8 +112,7 @@ def read(inbound: Inbound, codec: Codec, plan_of: Callable[[str], Plan]) -> Aske
     wire = codec.decode_request(inbound.body, model=inbound.model, is_stream=inbound.is_stream)
     request = wire.request
     run = _run(inbound)
-    user = inbound.header(b"x-mooring-user") or request.user
-    tags = inbound.header(b"x-mooring-tags")
+    asker = whose(inbound, wire.fields, request.user)
     return Asked(
         inbound=inbound,
         codec=codec,
@@ -113,14 +124,13 @@ def read(inbound: Inbound, codec: Codec, plan_of: Callable[[str], Plan]) -> Aske
             project_id=inbound.caller.project_id,
             route=inbound.path,
             is_internal=inbound.is_internal,
-            user=user,
+            user=asker.user,
             model=request.model,
-            principal=principal(user, inbound.caller.api_key_id),
+            principal=principal(asker.user, inbound.caller.api_key_id),
         ),
         key=_key(inbound, run),
         run=run,
-        user=user,
-        tags=tuple(tag.strip() for tag in tags.split(",") if tag.strip()) if tags else (),
+        whose=asker,
     )
 
 
@@ -171,15 +181,3 @@ def _run(inbound: Inbound) -> RunRef | None:
             param="x-mooring-run",
         )
     return RunRef(run_id=ids.read("run", run), epoch=int(epoch), step=step)
-
-
-def _trace(traceparent: str | None) -> tuple[bytes | None, bytes | None]:
-    """Trace and parent span of a W3C traceparent; nothing of one that is malformed, as the standard asks."""
-    parts = traceparent.split("-") if traceparent else []
-    if len(parts) < 4 or len(parts[1]) != 32 or len(parts[2]) != 16:
-        return None, None
-    try:
-        trace, span = bytes.fromhex(parts[1]), bytes.fromhex(parts[2])
-    except ValueError:
-        return None, None
-    return (trace, span) if any(trace) and any(span) else (None, None)

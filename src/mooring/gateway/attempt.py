@@ -32,7 +32,7 @@ from mooring.journal.records import AttemptIntent, AttemptResult, CallAnswer
 from mooring.net.request import Request
 from mooring.net.response import Response, Traffic
 
-from . import size
+from . import size, tracecontext
 from .call import Call
 from .codecs import Failure
 from .health import Run
@@ -179,13 +179,15 @@ class Attempt:
         return response
 
     def _passed(self) -> list[tuple[bytes, bytes]]:
-        """The caller's headers that say what its body means, where the provider gets that body."""
+        """The caller's headers that say what its body means, where the provider gets that body; and the trace."""
         asked, passed = self.call.asked, self._vendor.passed_headers
+        trace = tracecontext.write(self.call.row.trace_id, self._id)
+        traced = [(b"traceparent", trace)] if self._vendor.is_traced else []
         if not passed:
-            return []
+            return traced
         given = asked.inbound.headers if self.codec.name == asked.codec.name else {}
         found = ((name, given.get(name, default)) for name, default in passed.items())
-        return [(name, value) for name, value in found if value is not None]
+        return [*traced, *((name, value) for name, value in found if value is not None)]
 
     def _explained(self, failure: Failure) -> MooringError:
         """A provider's failure as an error of ours; where it is the last word, its code stays."""

@@ -80,6 +80,11 @@ class ProviderConfig(Section):
     facts: dict[str, FactsConfig] = Field(
         default={}, description="What its models can do, by upstream model; `*` for all others."
     )
+    propagate_traceparent: bool | None = Field(
+        default=None,
+        description="Send a `traceparent` of the call's trace. Without a value: only to servers of one's own, on this "
+        "machine or a private address, because a trace id lets others join what a user did.",
+    )
     attempt_header: bool = Field(
         default=False,
         description="Send the attempt's id as x-mooring-attempt, so that the provider's export can name it.",

@@ -12,6 +12,7 @@ from mooring.core.errors import ConfigError
 from mooring.core.registry import Registry
 from mooring.net.deadlines import Deadlines
 
+from . import tracecontext
 from .codecs import Codec, Fields, Kind, ReadsHeaders
 from .codecs import registry as codecs
 from .config import ProviderConfig, read_secret
@@ -61,6 +62,9 @@ class Vendor:
                 f"Provider '{name}' has no base_url.",
                 hint=f'Set [gateway.providers.{name}] base_url = "http://host/v1".',
             )
+        # A trace id lets a stranger join what its owner did: it stays among the owner's machines unless they say so.
+        own = self.is_own or tracecontext.is_private(self._base)
+        self.is_traced = own if config.propagate_traceparent is None else config.propagate_traceparent
         self._spoken = {*self.other_wires, *(codec.name for codec in self._codecs.values())}
         self._headers = [(b"content-type", b"application/json"), *self.authorization()]
 
