@@ -28,6 +28,7 @@ LINES: dict[str, Callable[[Path], list[str]]] = {
     "runs list": lambda folder: [],
     "runs uncertain": lambda folder: [uncertain_call()][1:],
     "runs resolve": lambda folder: [uncertain_call(), "--as", "failed"],
+    "runs resume": lambda folder: ["last"],
     "runs cancel": lambda folder: [queued_run()],
     "replay": lambda folder: ["last", "--verify"],
     "trace show": lambda folder: ["last", "--verify"],
@@ -46,6 +47,10 @@ LINES: dict[str, Callable[[Path], list[str]]] = {
     "config check": lambda folder: [],
     "config show": lambda folder: [],
     "config schema": lambda folder: [],
+    "config routes explain": lambda folder: [request(folder)],
+    "doctor": lambda folder: [],
+    "backup": lambda folder: [str(folder / "copy.mooring")],
+    "restore": lambda folder: ["copy.mooring", "--home", "other"],
     "verify crash": lambda folder: ["--runs", "0"],  # the batteries themselves run in `make verify` and tests/e2e
     "verify ledger": lambda folder: ["--cap-usd", "much"],
     "verify faults": lambda folder: ["--only", "no fault is called so"],
@@ -57,6 +62,11 @@ def written(folder: Path) -> str:
     (folder / "docs").mkdir(exist_ok=True)
     (folder / "docs" / "tea.txt").write_text("Tea is served at four.\n")
     return "docs"
+
+
+def request(folder: Path) -> str:
+    (folder / "request.json").write_text('{"model": "local/reader", "messages": [{"role": "user", "content": "Hi"}]}')
+    return "request.json"
 
 
 def export(folder: Path) -> str:
@@ -100,6 +110,8 @@ def test_json_is_one_document_of_the_documented_shape(
 ) -> None:
     option = json_of(ALL[path])
     assert option is not None
+    if path == "restore":
+        assert cli("backup", str(folder / "copy.mooring")).code == 0
     if path in ("documents list", "documents remove"):
         assert cli("documents", "add", written(folder)).code == 0
     result = cli(*path.split(), *LINES[path](folder), "--json")

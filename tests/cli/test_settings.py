@@ -68,7 +68,7 @@ def test_check_tells_what_would_fail_later_too(cli: Cli, file: Path) -> None:
         '[[guardrails.checks]]\ntype = "secrets_mask"\nstagess = []\n'
     )
     result = cli("config", "check")
-    assert result.code == 1
+    assert result.code == 2
     assert result.out == ""
     told = result.err.splitlines()
     assert told[0] == "mooring: mooring.toml has 4 mistake(s):"

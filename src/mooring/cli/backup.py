@@ -5,11 +5,13 @@ from pathlib import Path
 
 import click
 
+from .output import examples, json_option, print_json
 
-@click.command("backup")
+
+@click.command("backup", epilog=examples("mooring backup backups/"))
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--without-secrets", is_flag=True, help="Leave secret.key out: API keys will not work after a restore.")
-@click.option("--json", "as_json", is_flag=True, help="What is in it, as JSON.")
+@json_option("file", "size_bytes", "created_at", "rows", "blobs", "missing", "has_secrets")
 def backup_command(target: Path, without_secrets: bool, as_json: bool) -> None:
     """Write a backup to TARGET, a new file or a folder, while everything goes on working.
 
@@ -29,7 +31,7 @@ def backup_command(target: Path, without_secrets: bool, as_json: bool) -> None:
         shown = {
             name: value for name, value in msgspec.to_builtins(manifest).items() if name not in ("parts", "columns")
         }
-        click.echo(msgspec.json.encode({"file": str(file), "size_bytes": file.stat().st_size, **shown}))
+        print_json({"file": str(file), "size_bytes": file.stat().st_size, **shown})
     else:
         size = file.stat().st_size / 1e6
         click.echo(f"{file}: {sum(manifest.rows.values()):,} rows, {manifest.blobs} blobs, {size:,.1f} MB.")
@@ -43,7 +45,7 @@ def backup_command(target: Path, without_secrets: bool, as_json: bool) -> None:
     sys.exit(1 if manifest.missing else 0)
 
 
-@click.command("restore")
+@click.command("restore", epilog=examples("mooring restore home.mooring --home /srv/mooring --verify"))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--home", "home_path", required=True, type=click.Path(path_type=Path), help="The folder to make a home of."
@@ -55,15 +57,13 @@ def backup_command(target: Path, without_secrets: bool, as_json: bool) -> None:
     is_flag=True,
     help="Let unfinished runs go on here: only where the old home will never start again.",
 )
-@click.option("--json", "as_json", is_flag=True, help="What was found, as JSON.")
+@json_option("home", "created_at", "rows", "blobs", "uncertain", "parked", "faults", "is_verified")
 def restore_command(file: Path, home_path: Path, verify: bool, force: bool, resume_runs: bool, as_json: bool) -> None:
     """Make a home from the backup FILE. Nothing of it is sent again by itself.
 
     Calls that were in flight are listed as uncertain, and unfinished runs are parked, because the old home may still
     work on them. Exit 1 if --verify finds a fault.
     """
-    import msgspec
-
     from mooring import config
     from mooring.processes.copies import restore
 
@@ -78,19 +78,17 @@ def restore_command(file: Path, home_path: Path, verify: bool, force: bool, resu
     )
     progress("")
     if as_json:
-        click.echo(
-            msgspec.json.encode(
-                {
-                    "home": str(home_path),
-                    "created_at": done.manifest.created_at,
-                    "rows": sum(done.manifest.rows.values()),
-                    "blobs": done.manifest.blobs,
-                    "uncertain": done.rest.uncertain,
-                    "parked": done.rest.parked,
-                    "faults": done.faults,
-                    "is_verified": verify,
-                }
-            )
+        print_json(
+            {
+                "home": str(home_path),
+                "created_at": done.manifest.created_at,
+                "rows": sum(done.manifest.rows.values()),
+                "blobs": done.manifest.blobs,
+                "uncertain": done.rest.uncertain,
+                "parked": done.rest.parked,
+                "faults": done.faults,
+                "is_verified": verify,
+            }
         )
         sys.exit(1 if done.faults else 0)
     click.echo(

@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from .output import examples, json_option, print_json
+
 FILE = click.option(
     "--file",
     "path",
@@ -14,14 +16,15 @@ FILE = click.option(
 )
 
 
-@click.group("config")
+@click.group("config", epilog=examples("mooring config check", "mooring config show"))
 def config_command() -> None:
     """Check and show the configuration."""
 
 
-@config_command.command("check")
+@config_command.command("check", epilog=examples("mooring config check --file mooring.toml"))
 @FILE
-def check(path: Path | None) -> None:
+@json_option("is_valid")
+def check(path: Path | None, as_json: bool) -> None:
     """Say what is wrong, all at once."""
     from mooring import config
     from mooring.core.errors import ConfigError
@@ -29,53 +32,59 @@ def check(path: Path | None) -> None:
     found = config.explain(path)
     if mistakes := config.mistakes(found.config):
         raise ConfigError(config.listed(config.origin_of(path), mistakes))
-    click.echo("The configuration is valid.")
+    if as_json:
+        print_json({"is_valid": True})
+    else:
+        click.echo("The configuration is valid.")
 
 
-@config_command.command("show")
+@config_command.command("show", epilog=examples("mooring config show"))
 @FILE
-@click.option("--json", "as_json", is_flag=True, help="For programs, with the sources by path.")
+@json_option("server", "storage", "worker", "gateway", "guardrails", "rag", "sources")
 def show(path: Path | None, as_json: bool) -> None:
     """The effective configuration, and where each value comes from; secrets are references, never values."""
-    import json
-
     from mooring import config
     from mooring.cli import settings
 
     found = config.explain(path)
-    click.echo(json.dumps(settings.as_data(found)) if as_json else settings.as_toml(found), nl=as_json)
+    if as_json:
+        print_json(settings.as_data(found))
+    else:
+        click.echo(settings.as_toml(found), nl=False)
 
 
-@config_command.command("schema")
-def schema() -> None:
+@config_command.command("schema", epilog=examples("mooring config schema > mooring.schema.json"))
+@json_option("$schema", "title", "type", "properties")
+def schema(as_json: bool) -> None:
     """The JSON Schema of mooring.toml, for editors."""
     import json
 
     from mooring.cli import settings
 
-    click.echo(json.dumps(settings.schema(), indent=2))
+    if as_json:
+        print_json(settings.schema())
+    else:
+        click.echo(json.dumps(settings.schema(), indent=2))
 
 
-@config_command.group("routes")
+@config_command.group("routes", epilog=examples("mooring config routes explain request.json"))
 def routes() -> None:
     """Which target answers a request, and why."""
 
 
-@routes.command("explain")
+@routes.command("explain", epilog=examples("mooring config routes explain request.json --session s_1"))
 @click.argument("request", metavar="REQUEST.json", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @FILE
 @click.option("--session", default="", help="The conversation, for a sticky model.")
-@click.option("--json", "is_json", is_flag=True, help="As JSON.")
-def explain(request: Path, path: Path | None, session: str, is_json: bool) -> None:
+@json_option("model", "strategy", "is_health_known", "targets")
+def explain(request: Path, path: Path | None, session: str, as_json: bool) -> None:
     """In which order the targets of REQUEST.json's model would be tried, and why not the others. Nothing is sent."""
-    import json
-
     from mooring import config
     from mooring.gateway.explain import explain as explained
 
     found = explained(config.load(path).gateway, request.read_bytes(), session=session, health=_health())
-    if is_json:
-        click.echo(json.dumps(found.facts(), ensure_ascii=False, indent=2))
+    if as_json:
+        print_json(found.facts())
         return
     for line in found.lines():
         click.echo(line)
