@@ -6,7 +6,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.core.money import Price, nanos, picos_per_token, show_usd
+from mooring.core.money import Price, nanos, picos_per_token, show_usd, usd
 from mooring.core.usage import Usage
 
 picos = st.integers(0, 10**9)
@@ -73,3 +73,11 @@ def test_an_amount_below_a_cent_is_shown_whole() -> None:
     assert show_usd(123_400) == "$0.000123400"
     assert show_usd(-1) == "-$0.000000001"
     assert nanos("1.5") == 1_500_000_000
+
+
+def test_dollars_print_as_plain_decimals_however_small() -> None:
+    small = usd(900)
+    assert (str(small), f"{small}", f"{small:.2f}") == ("0.000000900", "0.000000900", "0.00")
+    assert str(small + small) == str(sum([small, small])) == str(2 * small) == "0.000001800"
+    assert str(small - small) == "0.000000000"
+    assert small == Decimal("9E-7")

@@ -12,7 +12,7 @@ from mooring.client.app import Agent
 from mooring.client.encoding import canonical
 from mooring.client.tool import Tool
 from mooring.core.errors import CallUncertain, ConfigError, InvalidRequest, MooringError, UpstreamMalformed
-from mooring.core.money import NANOS_PER_USD, nanos
+from mooring.core.money import nanos, show_usd
 from mooring.core.text import digest
 from mooring.journal.records import RunRecord
 
@@ -175,7 +175,7 @@ class AgentLoop:
             await self._stop("steps", f"The run took {self.state.steps} model steps, all that its agent allows.")
         most = limits["max_cost_usd"]
         if most is not None and self.state.cost_nanos >= nanos(most):
-            spent = f"${self.state.cost_nanos / NANOS_PER_USD:.6f}"
+            spent = show_usd(self.state.cost_nanos)
             await self._stop("cost", f"The run has cost {spent} of at most ${most}.")
         if limits["max_seconds"] is not None:
             now_us = self.effects.now_us()

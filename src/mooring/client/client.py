@@ -17,6 +17,7 @@ from .discovery import Endpoint, find_endpoint
 from .embedding import bodies, joined, part_of
 from .encoding import plain
 from .events import Event, EventReader, Finished
+from .patience import Patience
 from .results import Answer, CallInfo, Completion, Embeddings, RunFact, RunState
 from .transport import Transport
 
@@ -228,19 +229,24 @@ class AsyncRuns:
         return [AsyncRun(self._transport, run_state(data)) for data in reply.data["data"]]
 
     async def events(self, run_id: str, *, after: int = 0) -> AsyncIterator[RunFact]:
-        """The run's facts after `after`, live, until it ends or parks; a broken connection is taken up again."""
-        failures = 0
+        """The run's facts after `after`, live, until it ends or parks; a broken connection is taken up again.
+
+        Raises:
+            Unavailable: the server was away for a minute.
+        """
+        patience = Patience()
         while True:
+            problem = None
             try:
                 async for fact in self._follow(run_id, after):
                     if fact is None:
                         return
-                    after, failures = fact.seq or after, 0
+                    patience.renew()
+                    after = fact.seq or after
                     yield fact
-            except Unavailable:
-                failures += 1
-                if failures > 3:
-                    raise
+            except Unavailable as error:
+                problem = error
+            await patience.wait(problem)
 
     async def cancel(self, run_id: str) -> "AsyncRun":
         reply = await self._transport.call("POST", f"/v1/runs/{run_id}/cancel", {})

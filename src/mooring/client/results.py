@@ -1,11 +1,10 @@
 """What a server answers, as data."""
 
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from mooring.core.money import NANOS_PER_USD
+from mooring.core.money import Usd, usd
 from mooring.core.seams import Hit
 from mooring.core.usage import Usage
 
@@ -32,9 +31,9 @@ class Completion(msgspec.Struct, frozen=True, omit_defaults=True):
     is_replayed: bool = False
 
     @property
-    def cost_usd(self) -> Decimal | None:
+    def cost_usd(self) -> Usd | None:
         """None where the server did not say (a call under way elsewhere, an unknown price)."""
-        return None if self.cost_nanos is None else Decimal(self.cost_nanos) / NANOS_PER_USD
+        return None if self.cost_nanos is None else usd(self.cost_nanos)
 
 
 class Embeddings(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -48,9 +47,9 @@ class Embeddings(msgspec.Struct, frozen=True, omit_defaults=True):
     is_replayed: bool = False
 
     @property
-    def cost_usd(self) -> Decimal | None:
+    def cost_usd(self) -> Usd | None:
         """None where the server did not say."""
-        return None if self.cost_nanos is None else Decimal(self.cost_nanos) / NANOS_PER_USD
+        return None if self.cost_nanos is None else usd(self.cost_nanos)
 
 
 class Citation(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -91,9 +90,9 @@ class CallInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     raw: dict[str, Any]
 
     @property
-    def cost_usd(self) -> Decimal | None:
+    def cost_usd(self) -> Usd | None:
         cost = self.raw.get("cost_usd")
-        return None if cost is None else Decimal(str(cost).removeprefix("$"))
+        return None if cost is None else Usd(str(cost).removeprefix("$"))
 
 
 class RunState(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -112,8 +111,8 @@ class RunState(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.state in ("completed", "failed", "cancelled")
 
     @property
-    def cost_usd(self) -> Decimal:
-        return Decimal(self.cost_nanos) / NANOS_PER_USD
+    def cost_usd(self) -> Usd:
+        return usd(self.cost_nanos)
 
 
 class RunFact(msgspec.Struct, frozen=True):

@@ -209,7 +209,11 @@ class Runs:
         return [Run(self._loop, core) for core in self._loop.run(self._core.list())]
 
     def events(self, run_id: str, *, after: int = 0) -> Iterator[RunFact]:
-        """The run's facts after `after`, live, until it ends or parks; a broken connection is taken up again."""
+        """The run's facts after `after`, live, until it ends or parks; a broken connection is taken up again.
+
+        Raises:
+            Unavailable: the server was away for a minute.
+        """
         return self._loop.iterate(self._core.events(run_id, after=after))
 
     def cancel(self, run_id: str) -> "Run":

@@ -1,6 +1,7 @@
 """Money as integers: amounts in nano-dollars, prices in pico-dollars per token, rounded up once per attempt."""
 
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from typing import Any
 
 import msgspec
 
@@ -9,6 +10,29 @@ from .usage import Usage
 NANOS_PER_USD = 1_000_000_000
 PICOS_PER_NANO = 1_000
 MOST_USD = 1_000_000_000  # nine of these in nano-dollars fill 63 bits
+
+
+class Usd(Decimal):
+    """Dollars that print as what they are: `0.000000900`, never `9E-7`; sums and multiples are dollars too."""
+
+    def __str__(self) -> str:
+        return format(self, "f")
+
+    def __format__(self, spec: str, context: Any = None) -> str:
+        return super().__format__(spec or "f")
+
+    def __add__(self, other: Any) -> "Usd":
+        return Usd(super().__add__(other))
+
+    __radd__ = __add__
+
+    def __mul__(self, other: Any) -> "Usd":
+        return Usd(super().__mul__(other))
+
+    __rmul__ = __mul__
+
+    def __sub__(self, other: Any) -> "Usd":
+        return Usd(super().__sub__(other))
 
 
 class Price(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -70,6 +94,11 @@ def picos_per_token(usd_per_million: str | Decimal) -> int:
 def nanos(usd: str | Decimal) -> int:
     """Nano-dollars of a decimal amount in dollars, rounded up."""
     return int((Decimal(usd) * NANOS_PER_USD).to_integral_value(ROUND_CEILING))
+
+
+def usd(amount_nanos: int) -> Usd:
+    """The amount in dollars, with its nine decimals."""
+    return Usd(Decimal(amount_nanos).scaleb(-9))
 
 
 def amount(text: str) -> int:
