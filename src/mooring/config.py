@@ -26,6 +26,7 @@ from mooring.guardrails.config import GuardrailsConfig
 from mooring.guardrails.guardrails import Guardrails
 from mooring.guardrails.guardrails import mistakes as check_mistakes
 from mooring.guardrails.guardrails import registry as checks
+from mooring.journal.config import RetentionConfig
 from mooring.local.config import LocalConfig
 from mooring.rag.config import RagConfig
 from mooring.tracing.config import TracingConfig
@@ -108,6 +109,7 @@ class Config(Section):
     gateway: GatewayConfig = GatewayConfig()
     guardrails: GuardrailsConfig = GuardrailsConfig()
     rag: RagConfig = RagConfig()
+    retention: RetentionConfig = RetentionConfig()
     local: LocalConfig = LocalConfig()
     tracing: TracingConfig = TracingConfig()
 

@@ -1,6 +1,7 @@
 """The schema's history leads to exactly what the rooms describe, once, under a lock, and never backwards."""
 
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Column, Engine, create_engine, make_url
 from sqlalchemy.pool import NullPool
 from tests.storage.rooms import ROOMS
 from tests.storage.rows import names, note
@@ -60,14 +61,21 @@ def shape(engine: Engine) -> list[tuple[str, ...]]:
         ]
 
 
+def is_comparable(thing: Any, _name: str | None, kind: str, *_more: Any) -> bool:
+    """Alembic cannot compare indexes of expressions; `shape` does."""
+    return kind != "index" or all(isinstance(one, Column) for one in thing.expressions)
+
+
 def test_the_revisions_make_exactly_the_tables_that_the_rooms_describe(database_url: str, engine: Engine) -> None:
     metadata.create_all(engine)
     described = shape(engine)
     metadata.drop_all(engine)
     migrate.upgrade(database_url)
     assert shape(engine) == described, HINT
-    with engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+    with engine.connect() as connection, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*(unsupported reflection|autogenerate skipping)")  # `shape` compares these
+        context = MigrationContext.configure(connection, opts={"include_object": is_comparable})
+        differences = compare_metadata(context, metadata)
     assert differences == [], HINT
     assert {"gateway", "journal", "rag"} <= set(ROOMS)
 

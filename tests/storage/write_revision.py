@@ -52,6 +52,10 @@ def _column(column: "Column[object]") -> str:
     return f'        {kind}("{column.name}"{fact}),'
 
 
+def _place(expression: object) -> str:
+    return f'"{expression.name}"' if isinstance(expression, Column) else f'sa.text("{expression}")'
+
+
 def _table(table: Table) -> list[str]:
     lines = ["    op.create_table(", f'        "{table.name}",', *map(_column, table.columns)]
     for constraint in sorted(
@@ -63,7 +67,7 @@ def _table(table: Table) -> list[str]:
         lines.append("        sqlite_with_rowid=False,")
     lines.append("    )")
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
-        names = ", ".join(f'"{column.name}"' for column in index.columns)
+        names = ", ".join(map(_place, index.expressions))
         where = index.dialect_options["sqlite"]["where"]
         options = ", unique=True" if index.unique else ""
         if where is not None:

@@ -202,3 +202,42 @@ def show_one(run: "RunRecord", *, as_json: bool) -> None:
         print_json(show_run(run))
     else:
         click.echo(f"{ids.show('run', run.id)} is {run.state}.")
+
+
+@runs_command.command("forget", epilog=examples("mooring runs forget last", "mooring runs forget --user u_42 --vacuum"))
+@click.argument("run_id", required=False, type=RUN_ID)
+@click.option("--user", default=None, help="Everything of this user, whatever the run.")
+@click.option("--project", default="default", show_default=True, help="Of which project.")
+@click.option(
+    "--vacuum", is_flag=True, help="Rewrite the database's file too: needs its size as free space; writers wait."
+)
+@json_option("payloads", "runs", "blobs")
+def forget(run_id: str | None, user: str | None, project: str, vacuum: bool, as_json: bool) -> None:
+    """Take out for good what was said: of a run (run_… or last), or of a user. What it cost stays."""
+    from mooring.cli.rooms import find_run, with_rooms
+    from mooring.journal.retention import Gone
+    from mooring.wiring import Server
+
+    if (run_id is None) == (user is None):
+        raise click.UsageError("Name a run, or --user.")
+
+    async def work(rooms: Server) -> Gone:
+        if user is not None:
+            gone = await rooms.journal.forget_user(project, user)
+        else:
+            assert run_id is not None
+            gone = await rooms.journal.forget_run(project, (await find_run(rooms.journal, run_id)).id)
+        await rooms.projector.catch_up()
+        await rooms.spans.scrub(is_whole=vacuum)
+        rooms.database.scrub(is_whole=vacuum)
+        return gone
+
+    gone = with_rooms(work)
+    if as_json:
+        print_json({"payloads": gone.payloads, "runs": gone.runs, "blobs": gone.blobs})
+        return
+    click.echo(f"Forgotten: what was said in {gone.payloads} calls and {gone.runs} runs, and {gone.blobs} blobs.")
+    if not vacuum:
+        note("Backups still hold it. Remains of earlier versions of rows leave the file with --vacuum.")
+    else:
+        note("Backups still hold it.")

@@ -34,6 +34,7 @@ class BlobStore(Protocol):
     def put(self, project_id: str, data: bytes, /) -> bytes: ...
     def get(self, project_id: str, digest: bytes, /) -> bytes: ...
     def has(self, project_id: str, digest: bytes, /) -> bool: ...
+    def delete(self, project_id: str, digest: bytes, /) -> None: ...
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True):
@@ -164,6 +165,10 @@ class Contents:
     def has_blob(self, project_id: str, digest: bytes) -> bool:
         """Whether the blob store has the bytes."""
         return self._blobs.has(project_id, digest)
+
+    def delete_blob(self, project_id: str, digest: bytes) -> None:
+        """Remove bytes that no row names."""
+        self._blobs.delete(project_id, digest)
 
     def read_elements(self, tx: Tx, project_id: str, tip: bytes | None) -> tuple[bytes, ...]:
         """The elements of the chain that ends in `tip`, first to last."""

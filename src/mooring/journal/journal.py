@@ -1,8 +1,8 @@
 """The journal: everything that touches the outside world, written before (the intent) and after (the result).
 
 The straight line is `begin_attempt` and `finish_attempt` in `attempts.py`. The parts stand on each other in the order
-in which a call needs them: `attempts` → `calls` → `ledger` → `runs` → `tools` → `liveness` → `upkeep`; this class is
-their sum.
+in which a call needs them: `attempts` → `calls` → `ledger` → `runs` → `tools` → `liveness` → `folding` → `upkeep` →
+`retention`; this class is their sum.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from mooring.storage import Tx
 from .contents import compressed, expanded
 from .repository import contents, outbox, processes
 from .repository.outbox import OutboxRow
-from .upkeep import Upkeep
+from .retention import Retention
 
 
-class Journal(Upkeep):
+class Journal(Retention):
     """One journal per process, over one database."""
 
     async def put_release(self, project_id: str, body: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """The ledger: which budgets there are, what they hold, what is not settled yet, and how an export settles it."""
 
 from collections.abc import Mapping, Sequence
+from operator import add
 from typing import Any, Literal
 
 import msgspec
@@ -66,6 +67,17 @@ class BillLine(msgspec.Struct, frozen=True):
     settled_nanos: int
     held_nanos: int
     usage: Usage
+
+    def __add__(self, other: "BillLine") -> "BillLine":
+        used, more = msgspec.structs.astuple(self.usage), msgspec.structs.astuple(other.usage)
+        tokens: tuple[Any, ...] = (*map(add, used[:7], more[:7]), used[7] or more[7])
+        return BillLine(
+            self.target,
+            self.attempts + other.attempts,
+            self.settled_nanos + other.settled_nanos,
+            self.held_nanos + other.held_nanos,
+            Usage(*tokens),
+        )
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -184,7 +196,7 @@ class Ledger(Calls):
     async def bill(self, project_id: str, *, run_id: bytes | None = None, trace_id: bytes | None = None) -> Bill:
         """The bill of a project, a run or a trace."""
         rows = await self._database.read_async(lambda tx: ledger.bill(tx, project_id, run_id, trace_id))
-        lines = tuple(_line(row) for row in rows)
+        lines = tuple(bill_line(row) for row in rows)
         return Bill(sum(line.settled_nanos for line in lines), sum(line.held_nanos for line in lines), lines)
 
 
@@ -200,7 +212,8 @@ def _cost(attempt: AttemptRecord, metered: MeteredUsage) -> int:
     return attempt.price.cost_nanos(metered.usage) if metered.usage else 0
 
 
-def _line(row: tuple[Any, ...]) -> BillLine:
+def bill_line(row: tuple[Any, ...]) -> BillLine:
+    """A row of `repository.ledger.bill`."""
     amounts = [int(value or 0) for value in row[1:]]
     tokens: tuple[Any, ...] = (*amounts[3:10], bool(amounts[10]))
     usage = Usage(*tokens)

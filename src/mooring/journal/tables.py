@@ -265,3 +265,70 @@ outbox = Table(
     _int("created_at_us", required=True),
 )
 Index("outbox_by_topic", outbox.c.topic, outbox.c.id)
+
+
+# What still names a content, a message or a blob, for those that delete. Most calls keep their bytes in their own row
+# and are in none of these; the first bytes of a digest tell nearly all others apart, and keep an entry narrow.
+def _named(table: Table, column: str, where: str) -> None:
+    Index(
+        f"{table.name}_by_{column}",
+        text(f"substr({column}, 1, 4)"),
+        sqlite_where=text(where),
+        postgresql_where=text(where),
+        _table=table,
+    )
+
+
+_named(calls, "request_data", "request_codec IN (2, 3, 18, 19)")
+_named(calls, "answer_data", "answer_codec IN (2, 3)")
+_named(calls, "request_tip", "request_tip IS NOT NULL")
+_named(runs, "input_data", "input_codec IN (2, 3)")
+_named(runs, "output_data", "output_codec IN (2, 3)")
+_named(run_events, "payload_data", "payload_codec IN (2, 3)")
+_named(elements, "parent_id", "parent_id IS NOT NULL")
+_named(elements, "data", "codec = 3")
+
+# The bill of the past: one row per hour and target once nothing of the hour can change any more. Old attempts may then
+# be deleted, and the bill of a year is read at once. `folded_hours` says which hours these rows stand for.
+bill_hours = Table(
+    "bill_hours",
+    metadata,
+    Column("project_id", Text, primary_key=True),
+    Column("hour_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("target", Text, primary_key=True),
+    _int("attempts", required=True),
+    _int("settled_nanos", required=True),
+    _int("input_tokens", required=True),
+    _int("output_tokens", required=True),
+    _int("cached_input_tokens", required=True),
+    _int("cache_write_tokens", required=True),
+    _int("input_audio_tokens", required=True),
+    _int("reasoning_tokens", required=True),
+    _int("output_audio_tokens", required=True),
+    _int("is_estimated", required=True),
+    sqlite_with_rowid=False,
+)
+folded_hours = Table(
+    "folded_hours",
+    metadata,
+    Column("hour_us", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+# What deleted attempts had settled in a budget's window, so that the window's sum can still be checked.
+deleted_reservations = Table(
+    "deleted_reservations",
+    metadata,
+    Column("reservations", LargeBinary, primary_key=True),
+    _int("settled_nanos", required=True),
+)
+
+# How far a walk through the journal has come; everything before needs no second look.
+upkeep_marks = Table(
+    "upkeep_marks",
+    metadata,
+    Column("project_id", Text, primary_key=True),
+    Column("walk", Text, primary_key=True),
+    _bytes("call_id", required=True),
+    sqlite_with_rowid=False,
+)

@@ -10,7 +10,7 @@ from mooring.storage import Tx
 from mooring.storage.blobs import BlobRef
 
 from .attempts import reservations_of
-from .liveness import Liveness
+from .folding import Folding
 from .repository import backlog, checks, processes, runs
 from .repository.contents import BLOB, FRAME, RAW, Kept
 from .runs import RunParked
@@ -35,7 +35,7 @@ class Backlog(NamedTuple):
     calls_at_most: int
 
 
-class Upkeep(Liveness):
+class Upkeep(Folding):
     """Set a restored copy to rest; check it; say what waits."""
 
     async def backlog(self, *, overdue_us: int) -> Backlog:

@@ -12,6 +12,7 @@ from mooring.storage.home import Home
 from mooring.wiring import Server, build
 
 from .reload import write_report
+from .upkeep import keep
 from .worker import Handler, Worker, stop_on_signals
 
 Load = Callable[[str | Path], LoadedApp]
@@ -34,12 +35,16 @@ async def work(config: Config, home: Home, *, app_path: Path | None = None, repo
         rooms.lock.say(READY)
         worker = Worker(rooms.journal, handlers(rooms, load=found), slots=config.worker.slots)
         stop_on_signals(worker.stop)
-        projecting = asyncio.create_task(rooms.projector.run(home.projector_lock))
+        beside = [
+            asyncio.create_task(rooms.projector.run(home.projector_lock)),
+            asyncio.create_task(keep(rooms)),
+        ]
         try:
             await worker.run(drain_seconds=config.server.drain_seconds / 2)
         finally:
-            projecting.cancel()
-            await asyncio.gather(projecting, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
 
 def staying_with(app_path: Path, loaded: LoadedApp) -> Load:

@@ -36,6 +36,7 @@ class Engine(NamedTuple):
     errors: tuple[type[Exception], ...]
     explain: Callable[[Exception], StorageError]
     open_channel: "Callable[[Callable[[Callable[[Tx], None]], Future[None]]], Channel]"
+    path: Path | None = None
 
 
 class Counters(NamedTuple):
@@ -51,6 +52,7 @@ class Database:
 
     def __init__(self, engine: Engine, *, readers: int, ballast: Ballast | None) -> None:
         self.dialect: Dialect = engine.dialect
+        self._path = engine.path
         self._ballast = ballast
         on_full = ballast.free if ballast is not None else lambda: False
         self._writer = Writer(engine.open_writer, errors=engine.errors, explain=engine.explain, on_full=on_full)
@@ -137,6 +139,25 @@ class Database:
         assert job.waiter is not None
         return await job.waiter  # type: ignore[no-any-return]
 
+    def scrub(self, *, is_whole: bool = False) -> bool:
+        """On SQLite: empty the write-ahead log, which still holds what was deleted; False if a reader held it.
+
+        `is_whole` first rewrites the file, for what earlier versions of rows left between others: it takes as much free
+        space as the database, and writers wait. PostgreSQL's own vacuum does this by itself.
+        """
+        if self._path is None:
+            return True
+        session = sqlite.SqliteSession(self._path)
+        try:
+            if is_whole:
+                session.tx.all("VACUUM")
+            row = session.tx.one("PRAGMA wal_checkpoint(TRUNCATE)")
+            return row is not None and row[0] == 0
+        except sqlite.module().Error as error:
+            raise sqlite.explain(error) from error
+        finally:
+            session.close()
+
     def close(self) -> None:
         """Write and answer what is pending, then close every connection."""
         self.wakeups.close()
@@ -192,6 +213,7 @@ def _sqlite(path: Path, durability: Durability) -> Engine:
         (sqlite.module().Error,),
         sqlite.explain,
         lambda _write: Datagrams(path),
+        path,
     )
 
 

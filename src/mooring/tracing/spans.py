@@ -6,6 +6,7 @@ the states of runs are the journal's of this moment.
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,14 @@ class Spans:
         own, self._own = self._own, None
         if own is not None and own is not self._journal:
             own.close()
+
+    async def scrub(self, *, is_whole: bool) -> None:
+        """What was taken out leaves the file: `is_whole` merges the index of words and rewrites the database."""
+        own = await self.opened()
+        await own.write_async(rollups.drop_empty)
+        if is_whole:
+            await own.write_async(schema.merge_words)
+        await asyncio.to_thread(partial(own.scrub, is_whole=is_whole))
 
     # writing -----------------------------------------------------------------
 

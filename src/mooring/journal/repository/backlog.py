@@ -72,6 +72,7 @@ def calls_at_most(tx: Tx) -> int:
     return max(0, _number(tx, "SELECT reltuples::bigint FROM pg_class WHERE relname = 'calls'"))
 
 
+@cross_project("it runs the statements above")
 def _number(tx: Tx, sql: str, *params: object) -> int:
     row = tx.one(sql, params)
     return int(row[0] or 0) if row else 0

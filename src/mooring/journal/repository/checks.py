@@ -75,7 +75,8 @@ def reserved_sums(tx: Tx) -> list[tuple[bytes, int, int]]:
         "SELECT reservations, SUM(held_nanos), SUM(settled_nanos) FROM attempts WHERE reservations IS NOT NULL"
         " GROUP BY reservations"
     )
-    return [(bytes(row[0]), int(row[1]), int(row[2])) for row in rows]
+    gone = tx.all("SELECT reservations, 0, settled_nanos FROM deleted_reservations")
+    return [(bytes(row[0]), int(row[1]), int(row[2])) for row in [*rows, *gone]]
 
 
 @cross_project("a whole journal is checked")
@@ -122,6 +123,7 @@ def blobs(tx: Tx) -> set[tuple[str, bytes]]:
     return found
 
 
+@cross_project("it runs the statements above")
 def _count(tx: Tx, sql: str, *params: object) -> int:
     row = tx.one(sql, params)
     return int(row[0]) if row else 0

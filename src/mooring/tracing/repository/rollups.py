@@ -60,6 +60,12 @@ def add(tx: Tx, amounts: Mapping[Place, Amount]) -> None:
             )
 
 
+@cross_project("whoever was taken out is named by no project's sums")
+def drop_empty(tx: Tx) -> None:
+    """Sums of nothing still name the user or tag that they were of."""
+    tx.execute("DELETE FROM trace_rollups WHERE calls = 0")
+
+
 def of_time(
     tx: Tx, project_id: str, width: Width, dimension: Dimension, *, since_us: int, until_us: int
 ) -> list[Rollup]:

@@ -79,6 +79,23 @@ def upgrade() -> None:
     )
     op.create_index("batches_by_time", "batches", ["at_us"])
     op.create_table(
+        "bill_hours",
+        _text("project_id", is_key=True),
+        _int("hour_us", is_key=True),
+        _text("target", is_key=True),
+        _int("attempts", required=True),
+        _int("settled_nanos", required=True),
+        _int("input_tokens", required=True),
+        _int("output_tokens", required=True),
+        _int("cached_input_tokens", required=True),
+        _int("cache_write_tokens", required=True),
+        _int("input_audio_tokens", required=True),
+        _int("reasoning_tokens", required=True),
+        _int("output_audio_tokens", required=True),
+        _int("is_estimated", required=True),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "budget_windows",
         _bytes("budget_id", is_key=True),
         _int("starts_at_us", is_key=True),
@@ -137,7 +154,28 @@ def upgrade() -> None:
         _int("answer_codec"),
         _bytes("answer_data"),
     )
+    op.create_index(
+        "calls_by_answer_data",
+        "calls",
+        [sa.text("substr(answer_data, 1, 4)")],
+        sqlite_where=sa.text("answer_codec IN (2, 3)"),
+        postgresql_where=sa.text("answer_codec IN (2, 3)"),
+    )
     op.create_index("calls_by_project", "calls", ["project_id", "id"])
+    op.create_index(
+        "calls_by_request_data",
+        "calls",
+        [sa.text("substr(request_data, 1, 4)")],
+        sqlite_where=sa.text("request_codec IN (2, 3, 18, 19)"),
+        postgresql_where=sa.text("request_codec IN (2, 3, 18, 19)"),
+    )
+    op.create_index(
+        "calls_by_request_tip",
+        "calls",
+        [sa.text("substr(request_tip, 1, 4)")],
+        sqlite_where=sa.text("request_tip IS NOT NULL"),
+        postgresql_where=sa.text("request_tip IS NOT NULL"),
+    )
     op.create_index(
         "calls_by_step",
         "calls",
@@ -183,6 +221,11 @@ def upgrade() -> None:
         _bytes("data"),
     )
     op.create_table(
+        "deleted_reservations",
+        _bytes("reservations", is_key=True),
+        _int("settled_nanos", required=True),
+    )
+    op.create_table(
         "document_versions",
         _bytes("id", is_key=True),
         _text("project_id", required=True),
@@ -218,6 +261,20 @@ def upgrade() -> None:
         _int("codec", required=True),
         _bytes("data"),
     )
+    op.create_index(
+        "elements_by_data",
+        "elements",
+        [sa.text("substr(data, 1, 4)")],
+        sqlite_where=sa.text("codec = 3"),
+        postgresql_where=sa.text("codec = 3"),
+    )
+    op.create_index(
+        "elements_by_parent_id",
+        "elements",
+        [sa.text("substr(parent_id, 1, 4)")],
+        sqlite_where=sa.text("parent_id IS NOT NULL"),
+        postgresql_where=sa.text("parent_id IS NOT NULL"),
+    )
     op.create_table(
         "embeddings",
         _bytes("chunk_id", is_key=True),
@@ -227,6 +284,11 @@ def upgrade() -> None:
         _bytes("vector", required=True),
     )
     op.create_index("embeddings_by_document", "embeddings", ["document_id", "model"])
+    op.create_table(
+        "folded_hours",
+        _int("hour_us", is_key=True),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "outbox",
         _bytes("id", is_key=True),
@@ -272,6 +334,13 @@ def upgrade() -> None:
         _int("payload_codec", required=True),
         _bytes("payload_data"),
     )
+    op.create_index(
+        "run_events_by_payload_data",
+        "run_events",
+        [sa.text("substr(payload_data, 1, 4)")],
+        sqlite_where=sa.text("payload_codec IN (2, 3)"),
+        postgresql_where=sa.text("payload_codec IN (2, 3)"),
+    )
     op.create_table(
         "runs",
         _bytes("id", is_key=True),
@@ -307,6 +376,20 @@ def upgrade() -> None:
         _int("held_nanos", required=True),
         sa.UniqueConstraint("project_id", "run_key", name="runs_once"),
     )
+    op.create_index(
+        "runs_by_input_data",
+        "runs",
+        [sa.text("substr(input_data, 1, 4)")],
+        sqlite_where=sa.text("input_codec IN (2, 3)"),
+        postgresql_where=sa.text("input_codec IN (2, 3)"),
+    )
+    op.create_index(
+        "runs_by_output_data",
+        "runs",
+        [sa.text("substr(output_data, 1, 4)")],
+        sqlite_where=sa.text("output_codec IN (2, 3)"),
+        postgresql_where=sa.text("output_codec IN (2, 3)"),
+    )
     op.create_index("runs_by_project", "runs", ["project_id", "id"])
     op.create_index(
         "runs_open",
@@ -321,6 +404,13 @@ def upgrade() -> None:
         _bytes("process_id", required=True),
         _int("at_us", required=True),
         _bytes("data", required=True),
+    )
+    op.create_table(
+        "upkeep_marks",
+        _text("project_id", is_key=True),
+        _text("walk", is_key=True),
+        _bytes("call_id", required=True),
+        sqlite_with_rowid=False,
     )
 
 
