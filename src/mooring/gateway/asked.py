@@ -23,6 +23,7 @@ from .whose import Whose, whose
 _encode = msgspec.json.encode
 MAX_KEY_CHARACTERS = 255
 RUN_KEYS = "run/"
+CACHE_KEYS = "cache/"
 _EPOCH = re.compile(r"[0-9]{1,15}")
 
 
@@ -148,6 +149,8 @@ def _key(inbound: Inbound, run: RunRef | None) -> str | None:
     check_key(key)
     if key.startswith(RUN_KEYS) and not inbound.caller.is_service:
         raise PermissionDenied(f"Keys that begin with '{RUN_KEYS}' belong to runs.", hint="Choose another key.")
+    if key.startswith(CACHE_KEYS):
+        raise PermissionDenied(f"Keys that begin with '{CACHE_KEYS}' belong to the cache.", hint="Choose another key.")
     return key
 
 

@@ -116,6 +116,11 @@ class ModelConfig(Section):
     total_seconds: float | None = Field(
         default=None, gt=0, description="Longest call, all its targets and waits included."
     )
+    cache_seconds: int | None = Field(
+        default=None,
+        gt=0,
+        description="How long an answer is given again to the same request of the same project, for nothing.",
+    )
     output_cap_tokens: int | None = Field(
         default=None, gt=0, description="Put in where a call has no cap of its own and a budget applies."
     )

@@ -14,12 +14,14 @@ from mooring.core.ids import NewId
 from mooring.core.text import shorten
 from mooring.guardrails.check import GuardContext
 from mooring.guardrails.guardrails import Guardrails
+from mooring.journal.errors import KeyTaken
 from mooring.journal.journal import Journal
 from mooring.journal.records import NewCall
 from mooring.net.http import HttpClient
 from mooring.storage import Database
 
 from . import asked as reading
+from . import cache
 from .admission import PRIORITIES, Admission, priority_of
 from .asked import Asked, principal
 from .attempt import Attempts
@@ -177,13 +179,22 @@ class Gateway:
             asked.change(checked.value)
             call.row = self._row(call.row.id, asked, binding)
         try:
-            return await (self._first_stream(call) if asked.request.is_stream else self._first_answer(call))
+            return await cache.recall(call) or await self._first(call)
         except MooringError as error:
             if not call.is_open:
                 raise
             if not call.is_closed:
                 await self._close(call, error)
             return self._failed(call, error)
+
+    async def _first(self, call: Call) -> Outbound:
+        """The first target that answers; a call that the cache would remember may find that another one is."""
+        first = self._first_stream if call.asked.request.is_stream else self._first_answer
+        try:
+            return await first(call)
+        except KeyTaken as error:
+            cache.forget(call, error)
+        return await first(call)
 
     async def _first_answer(self, call: Call) -> Outbound:
         """Try the planned targets in order; each attempt reserves on entry and settles on exit, whatever happens."""

@@ -30,6 +30,7 @@ class Plan:
     targets: tuple[Target, ...]
     output_cap_tokens: int
     total_seconds: float | None = None
+    cache_seconds: int | None = None
     strategy: Strategy = "ordered"
     needs: NeedsConfig = NO_NEEDS
     is_plain: bool = True

@@ -125,6 +125,7 @@ class Router:
             targets=targets,
             output_cap_tokens=cap,
             total_seconds=total_seconds,
+            cache_seconds=configured.cache_seconds if configured else None,
             strategy=strategy,
             needs=needs,
             is_plain=strategy == "ordered" and needs == NO_NEEDS and all(one.facts == UNKNOWN for one in targets),
