@@ -167,3 +167,12 @@ def test_a_tour_that_keeps_serving_has_no_document(cli: Cli) -> None:
     result = cli("demo", "--json")
     assert result.code == 2
     assert result.json["error"]["message"] == "--json goes with --once: a tour that keeps serving has no end."
+
+
+def test_a_run_that_is_over_is_not_resumed_and_says_where_to_look(cli: Cli, recorded: str) -> None:
+    result = cli("run", "--resume", recorded)
+    assert result.code == 0
+    assert (
+        result.err == f"{recorded} was over already: nothing is left to resume. What it did: mooring trace {recorded}\n"
+    )
+    assert result.out.startswith(f"{recorded} is completed.\n")

@@ -150,13 +150,13 @@ class Site:
 
     def serve(self) -> Serve:
         process = self._start("serve")
-        file = self.home.run_dir / f"serve-{process.pid}.json"
 
         def ready() -> Serve | None:
             assert process.poll() is None, "serve ended before it was ready"
-            if not file.exists():
+            files = self.home.run_dir.glob("serve-*.json")
+            found = next((one for file in files if (one := json.loads(file.read_text()))["pid"] == process.pid), None)
+            if found is None:
                 return None
-            found = json.loads(file.read_text())
             with contextlib.suppress(OSError):
                 if http("GET", found["url"] + "/readyz").status == 200:
                     return Serve(process, found["url"], found["service_key"])

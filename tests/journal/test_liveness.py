@@ -212,3 +212,52 @@ def test_a_release_is_written_once_and_the_outbox_tells_what_was_asked_for(
         assert (await told.counts())["outbox"] == 0
 
     asyncio.run(scene())
+
+
+def test_what_a_dead_process_left_is_removed_once_its_death_is_on_record(
+    make_journal: MakeJournal, tmp_path: Path
+) -> None:
+    async def scene() -> None:
+        mine, buried, retired, starting = (make_journal() for _ in range(4))
+        home = Home(tmp_path / "home")
+        locks = {
+            journal: ProcessLock.acquire(home, process_id=journal.process_id, kind="worker")
+            for journal in (mine, buried, retired, starting)
+        }
+        for journal in (mine, buried, retired):
+            await journal.register_process(kind="worker", pid=os.getpid(), lock_path=locks[journal].path)
+        for journal in (buried, retired, starting):
+            locks[journal]._lock.release()  # what the kernel does to a killed process
+        await retired.retire()  # killed after its last word, before it removed its file
+        assert await mine.sweep_dead() == [buried.process_id]
+        assert not locks[buried].path.exists()
+        assert await mine.clear_files() == 1
+        assert not locks[retired].path.exists()
+        assert locks[starting].path.exists()  # not on record: it may be about to take its lock
+        assert locks[mine].path.exists()
+        assert await mine.clear_files() == 0
+        locks[mine].release()
+
+    asyncio.run(scene())
+
+
+def test_on_a_full_disk_only_runs_that_have_begun_are_claimed(
+    make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        worker = make_journal()
+        begun = await a_step(worker)
+        new = NewRun(id=new_id(), project_id=PROJECT, handler="agent", name="a", input=b"")
+        await worker.create_run(new)
+        monkeypatch.setattr("mooring.storage.Database.is_full", True)
+        await worker.bury(worker.process_id)
+        taken = await worker.claim_run(["agent"])
+        assert taken is not None
+        assert taken.id == begun.run_id
+        assert await worker.claim_run(["agent"]) is None
+        monkeypatch.setattr("mooring.storage.Database.is_full", False)
+        later = await worker.claim_run(["agent"])
+        assert later is not None
+        assert later.id == new.id
+
+    asyncio.run(scene())

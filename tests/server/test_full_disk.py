@@ -65,6 +65,7 @@ def test_new_calls_runs_and_searches_are_refused_and_readyz_says_so(run: Run, tm
         ):
             assert (answer.status, answer.error["code"], answer.error["type"]) == (503, "storage_full", "server_error")
             assert "Free space" in answer.error["message"]
+            assert answer.headers["retry-after"] == "5"
         assert len(site.sim.meter.rows) == billed
         assert (await site.get("/healthz", key="")).status == 200
         replayed = await site.say("Hi", headers={"idempotency-key": "one"})

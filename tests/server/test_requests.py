@@ -16,11 +16,20 @@ def test_an_unknown_path_and_a_wrong_method_are_told_apart(run: Run) -> None:
         answer = await site.get("/v1/nothing")
         assert (answer.status, answer.error["code"]) == (404, "not_found")
         assert (await site.get("/v1/nothing", key="")).status == 404
-        for method, path in (("GET", "/v1/chat/completions"), ("DELETE", f"/v1/runs/run_{ID}"), ("PUT", "/healthz")):
+        for method, path, allowed in (
+            ("GET", "/v1/chat/completions", "POST"),
+            ("DELETE", f"/v1/runs/run_{ID}", "GET"),
+            ("DELETE", "/v1/runs", "GET, POST"),
+            ("PUT", "/healthz", "GET"),
+        ):
             answer = await site.send(method, path)
             assert (answer.status, answer.error["code"]) == (405, "method_not_allowed")
+            assert answer.headers["allow"] == allowed
         head = await site.send("HEAD", "/v1/nothing")
         assert (head.status, head.body) == (404, b"")
+        head = await site.send("HEAD", "/healthz", key="")
+        assert (head.status, head.body) == (200, b"")
+        assert (await site.send("HEAD", "/v1/runs")).status == 405
 
     run(scenario)
 

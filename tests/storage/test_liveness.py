@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from mooring.core.ids import new_id, show
 from mooring.storage import FileLock, Home, ProcessLock
-from mooring.storage.liveness import if_dead, probe, read_facts
+from mooring.storage.liveness import if_dead, probe, process_of, read_facts
 
 HOLD = """
 import sys
@@ -97,3 +98,75 @@ def test_a_file_lock_is_for_one(tmp_path: Path) -> None:
 def test_a_file_that_is_just_being_written_says_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.lock").write_bytes(content)
     assert read_facts(tmp_path / "x.lock") is None
+
+
+def killed(home: Path) -> Path:
+    """The lock file that a killed process left."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        path = Path(child.stdout.readline().strip())
+        child.kill()
+        child.wait()
+    return path
+
+
+def test_who_buries_a_process_removes_its_files_and_a_missing_file_still_reads_as_dead(tmp_path: Path) -> None:
+    path = killed(tmp_path)
+    announced = path.with_name(f"serve-{process_of(path)}.json")
+    other = path.with_name("serve-proc_other.json")
+    for file in (announced, other):
+        file.write_text("{}")
+    seen: list[bool] = []
+    assert if_dead(path, lambda: seen.append(path.exists()), removes=True) == "dead"
+    assert seen == [True], "what is not on record yet is not removed"
+    assert (path.exists(), announced.exists(), other.exists()) == (False, False, True)
+    assert probe(path) == "dead"
+
+
+def test_a_file_whose_owner_lives_is_never_removed(tmp_path: Path) -> None:
+    lock = ProcessLock.acquire(Home(tmp_path), process_id=new_id(), kind="serve")
+    assert if_dead(lock.path, lambda: None, removes=True) == "alive"
+    assert lock.path.exists()
+    lock.release()
+
+
+def test_another_file_at_the_same_path_is_left_alone(tmp_path: Path) -> None:
+    path = killed(tmp_path)
+
+    def meanwhile() -> None:
+        path.unlink()
+        path.write_text("another's")
+
+    assert if_dead(path, meanwhile, removes=True) == "dead"
+    assert path.read_text() == "another's"
+
+
+def test_processes_that_bury_the_same_dead_at_once_do_not_disturb_each_other_or_who_lives(tmp_path: Path) -> None:
+    dead = [killed(tmp_path) for _ in range(4)]
+    home = Home(tmp_path)
+    states: list[str] = []
+    begin = threading.Barrier(9)
+
+    def bury() -> None:
+        begin.wait()
+        states.extend(if_dead(path, lambda: None, removes=True) for path in dead for _ in range(20))
+
+    def live() -> None:
+        begin.wait()
+        for _ in range(50):
+            lock = ProcessLock.acquire(home, process_id=new_id(), kind="cli")
+            states.append(if_dead(lock.path, lambda: None, removes=True))
+            assert read_facts(lock.path) is not None
+            lock.release()
+
+    threads = [threading.Thread(target=work) for work in (bury, bury, bury, bury, live, live, live, live)]
+    for thread in threads:
+        thread.start()
+    begin.wait()
+    for thread in threads:
+        thread.join()
+    assert states.count("alive") >= 200
+    assert "unknown" not in states
+    assert not list(home.run_dir.glob("*.lock"))

@@ -5,12 +5,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .completion import RUN_ID
 from .exits import Exit
-from .output import examples, json_option, print_json
+from .output import examples, json_option, note, print_json
+
+if TYPE_CHECKING:
+    from mooring.journal.records import RunRecord
 
 
 @click.command(
@@ -72,7 +76,6 @@ def resume(text: str, *, as_json: bool) -> Exit:
     from mooring.journal.records import RunRecord
     from mooring.processes.up import ensure_serve
     from mooring.processes.work import work_on
-    from mooring.server.runs import show_run
     from mooring.wiring import Server
 
     async def wake(rooms: Server) -> RunRecord:
@@ -85,10 +88,21 @@ def resume(text: str, *, as_json: bool) -> Exit:
         return await rooms.journal.get_run(PROJECT, record.id)
 
     record = with_rooms(wake, makes_home=False)
+    if record.state in ("completed", "failed", "cancelled"):
+        shown = ids.show("run", record.id)
+        note(f"{shown} was over already: nothing is left to resume. What it did: mooring trace {shown}")
+        return tell(record, as_json=as_json)
     home = storage.Home.locate()
     with ensure_serve(home):
         run_loop(work_on(config.load(), home, record.id))
-    record = with_rooms(read)
+    return tell(with_rooms(read), as_json=as_json)
+
+
+def tell(record: "RunRecord", *, as_json: bool) -> Exit:
+    """How the run ended."""
+    from mooring.core import ids
+    from mooring.server.runs import show_run
+
     if as_json:
         print_json(show_run(record))
     else:

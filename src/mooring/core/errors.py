@@ -1,7 +1,7 @@
 """The one tree of errors. A class exists only where a caller would act differently.
 
 `status` and `code` go on the wire; `is_retryable` says whether the same call may be sent again as it is.
-`hint` says what to do next; `param` names the field at fault.
+`hint` says what to do next; `param` names the field at fault; `retry_after_seconds` when it is worth another try.
 """
 
 from typing import ClassVar
@@ -13,6 +13,7 @@ class MooringError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     is_retryable: ClassVar[bool] = False
+    retry_after_seconds: float | None = None
 
     def __init__(self, message: str, *, hint: str | None = None, param: str | None = None) -> None:
         super().__init__(message)
@@ -211,12 +212,14 @@ class StorageError(MooringError):
     status = 503
     code = "storage_error"
     is_retryable = True
+    retry_after_seconds = 1.0
 
 
 class StorageFull(StorageError):
     """The disk is full: new calls are refused, running ones are kept."""
 
     code = "storage_full"
+    retry_after_seconds = 5.0  # as often as it is looked whether there is room again
 
 
 class Unavailable(MooringError):
@@ -225,6 +228,7 @@ class Unavailable(MooringError):
     status = 503
     code = "unavailable"
     is_retryable = True
+    retry_after_seconds = 1.0
 
 
 class ToolFailed(MooringError):

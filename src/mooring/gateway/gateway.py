@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from mooring.core.clock import Clock
-from mooring.core.errors import Blocked, MooringError, NoTargetLeft, RateLimited
+from mooring.core.errors import Blocked, MooringError, NoTargetLeft
 from mooring.core.ids import NewId
 from mooring.core.text import shorten
 from mooring.guardrails.check import GuardContext
@@ -256,7 +256,7 @@ class Gateway:
         headers: list[tuple[bytes, bytes]] = []
         if error.status == 409:
             headers.append((b"x-should-retry", b"false"))
-        wait = error.retry_after_seconds if isinstance(error, RateLimited | NoTargetLeft) else None
+        wait = error.retry_after_seconds if error.status in (429, 503) or isinstance(error, NoTargetLeft) else None
         if wait is not None:
             headers.append((b"retry-after", b"%d" % max(1, -(-wait // 1))))
         return Outbound(error.status, codec.encode_error(error, message=message, code=code), headers=headers)

@@ -7,9 +7,9 @@ from typing import Literal
 import msgspec
 
 from mooring.core.errors import NotFound
-from mooring.core.ids import show
+from mooring.core.ids import read, show
 from mooring.storage import Tx
-from mooring.storage.liveness import if_dead
+from mooring.storage.liveness import if_dead, process_of
 
 from .base import CALL_CLOSED
 from .records import AttemptRecord, CallAnswer, CallRecord
@@ -33,8 +33,11 @@ class UncertainCall(msgspec.Struct, frozen=True):
 class Liveness(Tools):
     """Register, sweep, bury; list and resolve what is uncertain."""
 
+    _run_dir: Path | None = None
+
     async def register_process(self, *, kind: str, pid: int, lock_path: str | Path, address: str | None = None) -> None:
         """Write this process, which holds the lock of `lock_path`."""
+        self._run_dir = Path(lock_path).parent
         row = ProcessRow(self.process_id, kind, pid, str(lock_path), address, self._now())
         await self._database.write_async(lambda tx: processes.register(tx, row))
 
@@ -75,8 +78,24 @@ class Liveness(Tools):
                 self._database.write(lambda tx: self._bury(tx, process_id)).result()
                 buried.append(process_id)
 
-            if_dead(Path(row.lock_path), record)
+            if_dead(Path(row.lock_path), record, removes=True)
         return buried
+
+    async def clear_files(self) -> int:
+        """Remove what dead processes left in this process's folder of locks; how many of them had left something.
+
+        Most are cleared when they are buried. A process that was killed between its last word to the database and its
+        end is dead on record, and its file lies there. One that is not on record is left alone: it may be starting.
+        """
+        if self._run_dir is None:
+            return 0
+        files = {path: read("proc", process_of(path)) for path in self._run_dir.glob("*-proc_*.lock")}
+
+        def query(tx: Tx) -> list[Path]:
+            return [path for path, process_id in files.items() if processes.is_dead(tx, process_id)]
+
+        found = await self._database.read_async(query) if files else []
+        return sum(if_dead(path, lambda: None, removes=True) == "dead" for path in found)
 
     async def retire(self) -> None:
         """A clean end of this process: nothing is in flight, and nobody need look for its lock."""

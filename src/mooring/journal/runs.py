@@ -70,7 +70,10 @@ class Runs(Ledger):
         return created
 
     async def claim_run(self, handlers: Sequence[str], *, lease_seconds: float = LEASE_SECONDS) -> RunRecord | None:
-        """Take a run that is due, or that a lost lease left behind; the project with the fewest at work comes first."""
+        """Take a run that is due, or that a lost lease left behind; the project with the fewest at work comes first.
+
+        On a full disk only one that has begun: it is in flight.
+        """
         at_us = self._now()
 
         def look(tx: Tx) -> list[Candidate]:
@@ -78,7 +81,7 @@ class Runs(Ledger):
             if len(found) > 1:
                 running = runs.running(tx)
                 found.sort(key=lambda one: (running.get(one.project_id, 0), one.id))
-            return found
+            return [one for one in found if one.epoch > 0] if self._database.is_full else found
 
         candidates = await self._database.read_async(look)
         if not candidates:

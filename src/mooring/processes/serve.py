@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from mooring.config import DEFAULT_PORT, Config
+from mooring.core import ids
 from mooring.core.errors import ConfigError
 from mooring.gateway import discovery
 from mooring.server.listening import HttpServer, make_http
@@ -128,7 +129,7 @@ def _remembered(file: Path) -> list[int]:
 
 def announce(home: Home, rooms: Server, address: str) -> Path:
     """The file by which workers and clients of this home find this server; for its owner's eyes only."""
-    found = home.run_dir / f"serve-{os.getpid()}.json"
+    found = home.run_dir / f"serve-{ids.show('proc', rooms.process_id)}.json"
     body = msgspec.json.encode({"url": address, "service_key": rooms.service_key, "pid": os.getpid()})
     draft = found.with_suffix(".tmp")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

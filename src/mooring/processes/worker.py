@@ -5,6 +5,7 @@ Every process of a home sweeps, so a dead worker's runs are taken over at once, 
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -19,6 +20,7 @@ log = logging.getLogger("mooring.worker")
 events = logging.getLogger("mooring.run")  # speaks where lines are JSON
 
 SWEEP_SECONDS = 0.1  # one flock attempt per live process: microseconds
+CLEAR_TURNS = 600  # once a minute
 IDLE_SECONDS = 0.25  # polling is the fall-back of the wake-up
 LEASE_SECONDS = 10.0
 
@@ -113,9 +115,11 @@ def _tell(record: RunRecord, event: str) -> None:
 
 
 async def sweep(journal: Journal) -> None:
-    """Buries dead processes until cancelled."""
-    while True:
+    """Buries dead processes until cancelled, and now and then clears away what they left."""
+    for turn in itertools.count():
         try:
+            if turn % CLEAR_TURNS == 0:
+                await journal.clear_files()
             for dead in await journal.sweep_dead():
                 log.info("process %s is dead; its runs are free and its calls in flight are listed", dead.hex())
         except MooringError as error:

@@ -1,6 +1,8 @@
 """Errors on the wire, in the shape that the route's clients know."""
 
-from mooring.core.errors import MooringError, RateLimited
+from collections.abc import Sequence
+
+from mooring.core.errors import MooringError
 from mooring.core.seams import Redactor
 from mooring.core.text import shorten
 from mooring.gateway.codecs import registry as codecs
@@ -13,6 +15,17 @@ _WIRES = (
     ("/v1beta/", "gemini_generate"),
     ("/v1/models/", "gemini_generate"),
 )
+
+
+class MethodNotAllowed(MooringError):
+    """The path exists, with another method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+    def __init__(self, message: str, *, allowed: Sequence[str]) -> None:
+        super().__init__(message, hint=f"It takes {', '.join(allowed)}.")
+        self.allowed = allowed
 
 
 def internal_error() -> MooringError:
@@ -34,8 +47,10 @@ def reply_for(error: MooringError, exchange: Exchange, redactor: Redactor) -> Re
         headers.append((b"x-should-retry", b"false"))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    if isinstance(error, RateLimited) and error.retry_after_seconds is not None:
+    if error.status in (429, 503) and error.retry_after_seconds is not None:
         headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_seconds))))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allowed).encode()))
     if exchange.method == "HEAD":
         return Reply(error.status, headers=headers)
     message = redactor(shorten(str(error), 2000))

@@ -17,7 +17,7 @@ from mooring.wiring import Server
 
 from .authentication import Authentication, check_origin
 from .counting import EdgeCounts
-from .errors import internal_error, reply_for
+from .errors import MethodNotAllowed, internal_error, reply_for
 from .exchange import Exchange, Reply
 
 log = logging.getLogger("mooring.server")
@@ -46,7 +46,6 @@ class Application:
         self.counts = counts or EdgeCounts(rooms)
         self._exact: dict[tuple[str, str], Route] = {}
         self._patterns: list[tuple[re.Pattern[str], Route]] = []
-        self._paths: set[str] = set()
         for route in routes:
             self._add(route)
 
@@ -55,7 +54,6 @@ class Application:
             raise ConfigError(f"Route {route.method} {route.path} declares no scope.", hint=f"One of {ACCESSES}.")
         if "{" not in route.path:
             self._exact[(route.method, route.path)] = route
-            self._paths.add(route.path)
         else:
             self._patterns.append((compile_path(route.path)[0], route))
 
@@ -77,9 +75,12 @@ class Application:
 
     def _find(self, exchange: Exchange) -> Route:
         route = self._exact.get((exchange.method, exchange.path))
+        if route is None and exchange.method == "HEAD":  # load balancers ask so whether a process lives
+            route = self._exact.get(("GET", exchange.path))
+            route = route if route is not None and route.access == "public" else None
         if route is not None:
             return route
-        is_known = exchange.path in self._paths
+        allowed = {method for method, path in self._exact if path == exchange.path}
         for pattern, candidate in self._patterns:
             match = pattern.match(exchange.path)
             if match is None:
@@ -87,17 +88,10 @@ class Application:
             if candidate.method == exchange.method:
                 exchange.params = match.groupdict()
                 return candidate
-            is_known = True
-        if is_known:
-            raise MethodNotAllowed(f"{exchange.path} does not take {exchange.method}.")
+            allowed.add(candidate.method)
+        if allowed:
+            raise MethodNotAllowed(f"{exchange.path} does not take {exchange.method}.", allowed=sorted(allowed))
         raise NotFound(f"There is nothing at {exchange.path[:200]}.", hint="See docs/reference/http.md for the paths.")
-
-
-class MethodNotAllowed(MooringError):
-    """The path exists, with another method."""
-
-    status = 405
-    code = "method_not_allowed"
 
 
 def caller_of(exchange: Exchange) -> Caller:

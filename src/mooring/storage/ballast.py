@@ -30,10 +30,13 @@ class Ballast:
 
     @property
     def is_full(self) -> bool:
-        """Whether new work must be refused. Looks now and then whether the ballast fits again."""
-        if self._is_full and time.monotonic() >= self._next_try:
+        """Whether new work must be refused. Looks now and then: is the ballast gone, does it fit again.
+
+        It may have been given back by another process, whose writes need the space now: it is filled a while later.
+        """
+        if time.monotonic() >= self._next_try:
             self._next_try = time.monotonic() + RETRY_SECONDS
-            self._is_full = not self._fill()
+            self._is_full = not self._fill() if self._is_full else not self._path.exists()
         return self._is_full
 
     def _fill(self) -> bool:

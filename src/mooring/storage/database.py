@@ -97,11 +97,16 @@ class Database:
         Raises:
             StorageFull: the disk was full, and has no room for the ballast yet.
         """
-        if self._ballast is not None and self._ballast.is_full:
+        if self.is_full:
             raise StorageFull(
                 "The disk is full: new calls are refused until there is room.",
                 hint="Free space on the disk of MOORING_HOME; calls resume by themselves.",
             )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether new work is refused for want of space."""
+        return self._ballast is not None and self._ballast.is_full
 
     @property
     def counters(self) -> Counters:

@@ -1,8 +1,9 @@
 """Death is proven where it can be: every process holds a `flock` on a file of its own for as long as it lives.
 
 Who gets the lock of another's file knows that its owner is dead, and records that while holding it. A file is removed
-by its owner only, at a clean end. The name of a file begins with its folder's own mark, so that a path that means
-something else here (another machine, another container) is never mistaken for a dead process.
+by its owner at a clean end, or by who holds its lock once the death is on record; it is never made again. The name of a
+file begins with its folder's own mark, so that a path that means something else here (another machine, another
+container) is never mistaken for a dead process, and ends with the id of its process.
 """
 
 import fcntl
@@ -158,8 +159,10 @@ def probe(path: Path) -> State:
     return if_dead(path, lambda: None)
 
 
-def if_dead(path: Path, record: Callable[[], None]) -> State:
-    """If the owner is dead, call `record` while holding its lock.
+def if_dead(path: Path, record: Callable[[], None], *, removes: bool = False) -> State:
+    """If the owner is dead, call `record` while holding its lock; `removes` then the files of the process, still held.
+
+    A missing file is a dead owner, so nothing may be removed before the death is on record.
 
     `unknown`: the path is not of this machine's making, or cannot be read; only the lease's time-out helps then.
     """
@@ -168,7 +171,7 @@ def if_dead(path: Path, record: Callable[[], None]) -> State:
     except FileNotFoundError:
         if not _is_ours(path):
             return "unknown"
-        record()  # only its owner removes a file, at its end, and never makes it again
+        record()  # it ended, or its death is on record; the file is never made again
         return "dead"
     except OSError:
         return "unknown"
@@ -176,9 +179,27 @@ def if_dead(path: Path, record: Callable[[], None]) -> State:
         if not _try_lock(descriptor):
             return "alive"
         record()
+        if removes:
+            _remove(path, descriptor)
         return "dead"
     finally:
         os.close(descriptor)
+
+
+def _remove(path: Path, descriptor: int) -> None:
+    """What carries the process's id in its name, its lock file last; nothing that is another file by now."""
+    try:
+        if not os.path.samestat(os.fstat(descriptor), path.stat()):
+            return
+    except FileNotFoundError:
+        return
+    for own in [*path.parent.glob(f"*-{process_of(path)}.*"), path]:
+        own.unlink(missing_ok=True)
+
+
+def process_of(path: Path) -> str:
+    """The id of the process whose file this is, `proc_…`."""
+    return path.name.partition(".")[0].rpartition("-")[2]
 
 
 def _is_ours(path: Path) -> bool:

@@ -36,6 +36,12 @@ def living(tx: Tx) -> list[ProcessRow]:
 
 
 @cross_project("a process serves every project")
+def is_dead(tx: Tx, process_id: bytes) -> bool:
+    """Whether its death is on record."""
+    return tx.one("SELECT 1 FROM processes WHERE id = ? AND dead_at_us IS NOT NULL", (process_id,)) is not None
+
+
+@cross_project("a process serves every project")
 def mark_dead(tx: Tx, process_id: bytes, at_us: int) -> bool:
     """Record a proven death, once."""
     return bool(
