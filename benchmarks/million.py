@@ -65,6 +65,9 @@ class Maker:
     def text(self, words: int) -> bytes:
         return " ".join(self._random.choices(self._words, k=words)).encode()
 
+    def quoted(self, words: int) -> bytes:
+        return b'"%s"' % self.text(words)
+
     def alone(self, rows: Rows, at_us: int, kind: str) -> None:
         request, answer = compressed(self.text(180)), compressed(self.text(150))
         self._call(rows, at_us, kind, request=request, answer=answer, key=self._random.random() < 0.1)
@@ -94,11 +97,13 @@ class Maker:
             links = chain_of(messages)
             last = links[-1]
             rows["elements"].append((PROJECT, last.id, last.parent_id, last.depth, *compressed(last.data)))
-            rows["run_events"].append((run_id, step + 1, PROJECT, "model.finished", call_id, moment, 0, self.text(20)))
+            rows["run_events"].append(
+                (run_id, step + 1, PROJECT, "model.finished", call_id, moment, 0, self.quoted(20))
+            )
         end = at_us + STEPS * 2_000_000
         rows["runs"].append(
-            (run_id, PROJECT, "agent", "support", "completed", 1, STEPS + 1, 0, self.text(20), 0, self.text(30), at_us,
-             at_us, end, self._user(), settled, 0)
+            (run_id, PROJECT, "agent", "support", "completed", 1, STEPS + 1, 0, self.quoted(20), 0, self.quoted(30),
+             at_us, at_us, end, self._user(), settled, 0)
         )  # fmt: skip
 
     def _user(self) -> str:

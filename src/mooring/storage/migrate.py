@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from mooring.core.errors import ConfigError
 
-from . import postgresql, sqlite
+from . import estimates, postgresql, sqlite
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = (
@@ -61,6 +61,8 @@ def _apply(connection: Connection) -> None:
         )
     if present != set(scripts.get_heads()):
         command.upgrade(config, "head")
+        if connection.dialect.name == "sqlite":
+            estimates.write(connection)
 
 
 @contextmanager

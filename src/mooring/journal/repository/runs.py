@@ -294,7 +294,7 @@ def release_all(tx: Tx, process_id: bytes) -> int:
     """Queue the runs of a dead process; the epoch rises so that nothing of it can write any more."""
     return tx.execute(
         "UPDATE runs SET state = 'queued', epoch = epoch + 1, owner_process_id = NULL, lease_until_us = NULL"
-        " WHERE owner_process_id = ? AND state = 'running'",
+        " WHERE owner_process_id = ? AND state = 'running' AND finished_at_us IS NULL",
         (process_id,),
     )
 
