@@ -66,7 +66,7 @@ http {{
 
 MOORING = """\
 [worker]
-count = 0
+count = 1
 
 [gateway.limits]
 requests_per_minute = 100000000

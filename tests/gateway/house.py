@@ -160,6 +160,12 @@ async def house(
             database.close()
 
 
+def another_journal(home: House, path: Path) -> Journal:
+    """Another process's on the same database."""
+    blobs = Blobs(path / "blobs")
+    return Journal(home.database, blobs, process_id=ids.new_id(), clock=home.clock, new_id=ids.new_id)
+
+
 def default_config(url: str, **more: Any) -> GatewayConfig:
     """One simulated provider; no waits between tries."""
     provider = ProviderConfig(type="sim", base_url=f"{url}/v1", prices=sim_prices())

@@ -12,10 +12,8 @@ from mooring.core.errors import ConfigError
 from mooring.gateway.gateway import Gateway
 from mooring.guardrails.config import GuardrailsConfig
 from mooring.guardrails.guardrails import Guardrails
-from mooring.journal import Journal
-from mooring.storage.blobs import Blobs
 
-from .house import House, Secret, default_config, house, read, say
+from .house import House, Secret, another_journal, default_config, house, read, say
 from .test_streams import closed
 
 
@@ -269,12 +267,9 @@ def test_an_unusable_key_is_400(tmp_path: Path, key: str) -> None:
 
 def second_gateway(home: House, path: Path) -> Gateway:
     """Another serve process on the same database."""
-    journal = Journal(
-        home.database, Blobs(path / "blobs"), process_id=ids.new_id(), clock=home.clock, new_id=ids.new_id
-    )
     return Gateway(
         default_config(home.sim.url),
-        journal=journal,
+        journal=another_journal(home, path),
         guardrails=Guardrails(GuardrailsConfig()),
         http=home.http,
         clock=home.clock,

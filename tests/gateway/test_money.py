@@ -10,7 +10,7 @@ import pytest
 from mooring.core import ids
 from mooring.gateway.config import GatewayConfig, ModelConfig, ProviderConfig
 
-from .house import default_config, house, say
+from .house import another_journal, default_config, house, say
 
 
 async def budget(home: Any, nanos: int, **more: Any) -> None:
@@ -26,6 +26,24 @@ def test_a_call_that_could_pass_the_cap_is_402_and_never_sent(tmp_path: Path) ->
             assert (answer.status, answer.json["error"]["code"]) == (402, "budget_exceeded")
             assert not home.sim.requests
             assert await home.bill() == (0, 0)
+
+    asyncio.run(scene())
+
+
+def test_a_budget_that_another_process_has_just_made_holds_for_the_next_call(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with house(tmp_path) as home:
+            assert (await home.ask(say("hello"))).status == 200  # from now on this process knows that there is none
+            other = another_journal(home, tmp_path)
+            await other.put_budget("default", scope="user", subject="u", window="total", cap_nanos=10**12)
+            assert (await home.ask(say("hello", user="u"))).status == 200
+            await other.put_budget("default", scope="project", subject="", window="total", cap_nanos=1)
+            answer = await home.ask(say("hello", user="u"))
+            assert (answer.status, answer.json["error"]["code"]) == (402, "budget_exceeded")
+            assert len(home.sim.requests) == 2
+            spent = [budget.settled_nanos for budget in await home.journal.budgets("default")]
+            assert spent[0] > 0
+            assert spent[1] == 0
 
     asyncio.run(scene())
 

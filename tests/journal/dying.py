@@ -28,7 +28,7 @@ async def live(url: str, home: Home, boundary: str, call_id: bytes, attempt_id: 
     blobs = Blobs(home.blobs_dir)
     journal = Journal(database, blobs, process_id=process_id, clock=ManualClock(), new_id=new_id)
     await journal.register_process(kind="worker", pid=os.getpid(), lock_path=lock.path)
-    budgets = await journal.budget_ids("default")
+    budgets = (await journal.applying("default")).ids
     run = await journal.claim_run(["agent"])
     step = RunRef(run_id=run.id, epoch=run.epoch, step="1") if run else None
     call = NewCall(

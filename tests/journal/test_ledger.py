@@ -26,7 +26,7 @@ def test_an_intent_reserves_its_maximum_in_every_budget_and_its_result_settles_i
         await journal.put_budget(PROJECT, scope="project", subject="", window="day", cap_nanos=1_000)
         await journal.put_budget(PROJECT, scope="user", subject="u", window="total", cap_nanos=500)
         await journal.put_budget(PROJECT, scope="user", subject="v", window="total", cap_nanos=0)
-        ids = await journal.budget_ids(PROJECT, user="u")
+        ids = (await journal.applying(PROJECT, user="u")).ids
         assert len(ids) == 2
         call = words.call(user="u")
         intent = words.intent(call, held_nanos=400, budget_ids=ids)
@@ -42,7 +42,7 @@ def test_all_or_none_a_refused_reservation_leaves_no_trace(journal: Journal, wor
     async def scene() -> None:
         await journal.put_budget(PROJECT, scope="project", subject="", window="day", cap_nanos=1_000)
         await journal.put_budget(PROJECT, scope="user", subject="u", window="month", cap_nanos=100)
-        ids = await journal.budget_ids(PROJECT, user="u")
+        ids = (await journal.applying(PROJECT, user="u")).ids
         call = words.call(user="u", key="k")
         with pytest.raises(BudgetExceeded, match="The budget of user 'u' is") as caught:
             await journal.begin_attempt(words.intent(call, held_nanos=101, budget_ids=ids), call=call)
@@ -60,7 +60,7 @@ def test_an_amount_settles_in_the_window_where_it_was_reserved(
 ) -> None:
     async def scene() -> None:
         await journal.put_budget(PROJECT, scope="project", subject="", window="hour", cap_nanos=100)
-        ids = await journal.budget_ids(PROJECT)
+        ids = (await journal.applying(PROJECT)).ids
         call = words.call()
         intent = words.intent(call, held_nanos=100, budget_ids=ids)
         await journal.begin_attempt(intent, call=call)
@@ -77,7 +77,7 @@ def test_an_amount_settles_in_the_window_where_it_was_reserved(
 def test_an_unknown_cost_stays_held_and_listed_until_reconciled(journal: Journal, words: Any) -> None:
     async def scene() -> None:
         await journal.put_budget(PROJECT, scope="project", subject="", window="total", cap_nanos=1_000)
-        ids = await journal.budget_ids(PROJECT)
+        ids = (await journal.applying(PROJECT)).ids
         intents = []
         for number, (cost, request_id) in enumerate([(None, "r0"), (None, None), (None, "r2"), (10, "r3")]):
             call = words.call()

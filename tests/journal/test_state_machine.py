@@ -87,7 +87,7 @@ class Model(RuleBasedStateMachine):
     def open_project(self) -> None:
         journal = self.journals[0]
         self.wait(journal.put_budget(self.project, scope="project", subject="", window="total", cap_nanos=CAP))
-        self.budgets = self.wait(journal.budget_ids(self.project))
+        self.budgets = self.wait(journal.applying(self.project)).ids
 
     @rule(
         process=st.integers(0, 1),

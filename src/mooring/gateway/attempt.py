@@ -28,6 +28,8 @@ from mooring.core.errors import (
 from mooring.core.money import Price
 from mooring.core.text import digest, shorten
 from mooring.core.usage import Usage
+from mooring.journal.errors import BudgetsChanged
+from mooring.journal.ledger import Applying
 from mooring.journal.records import AttemptIntent, AttemptResult, CallAnswer
 from mooring.net.request import Request
 from mooring.net.response import Response, Traffic
@@ -85,14 +87,18 @@ class Attempt:
             BudgetExceeded, UnknownPrice, LeaseLost, KeyTaken: nothing was sent.
         """
         call = self.call
-        intent = await self._intent()
-        try:
-            await self._rooms.journal.begin_attempt(intent, call=None if call.is_open else call.row)
-        except asyncio.CancelledError:
-            self._rooms.spawn(self._unsent())
-            raise
-        call.is_open = True
-        return self
+        call.number += 1
+        while True:
+            intent = await self._intent()
+            try:
+                await self._rooms.journal.begin_attempt(intent, call=None if call.is_open else call.row)
+            except BudgetsChanged:  # made by another process a moment ago: does it apply, and is there room in it?
+                continue
+            except asyncio.CancelledError:
+                self._rooms.spawn(self._unsent())
+                raise
+            call.is_open = True
+            return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -213,7 +219,7 @@ class Attempt:
         call, rooms, vendor, target = self.call, self._rooms, self._vendor, self.step.target
         asked, codec = call.asked, self.codec
         budgets = await self._budgets()
-        is_capped = bool(budgets) or (asked.run is not None)
+        is_capped = bool(budgets.ids) or (asked.run is not None)
         cap = asked.request.max_output_tokens
         has_output = codec.kind == "chat"
         cap_field = vendor.cap_field if has_output and cap is None and (is_capped or codec.needs_cap) else None
@@ -227,7 +233,7 @@ class Attempt:
             vendor.patch(fields)
         self._body = _encode(fields)
         bound = size.bound(asked.request, len(self._body), vendor, cap_tokens=cap, has_output=has_output)
-        if budgets and bound.unbounded and codec.kind != "count":
+        if budgets.ids and bound.unbounded and codec.kind != "count":
             raise BudgetExceeded(
                 f"A budget applies, and {bound.unbounded}.", hint="Leave it out, or call without a budget."
             )
@@ -235,13 +241,12 @@ class Attempt:
             self._sheet = COUNTING
         else:
             self._sheet = rooms.prices.find(vendor, target.model, rooms.clock.now_us(), has_output=has_output)
-        if self._sheet is None and (budgets or rooms.config.unknown_price == "refuse"):
+        if self._sheet is None and (budgets.ids or rooms.config.unknown_price == "refuse"):
             raise unpriced(target)
         price = Price(source="unknown")
         if self._sheet is not None:
             price = self._sheet.at(bound.input_tokens)
             self._most_nanos = self._sheet.most_nanos(bound.input_tokens, bound.output_tokens)
-        call.number += 1
         return AttemptIntent(
             id=self._id,
             call_id=call.row.id,
@@ -250,15 +255,16 @@ class Attempt:
             target=str(target),
             request_hash=digest(self._body),
             held_nanos=self._most_nanos,
-            budget_ids=budgets,
+            budget_ids=budgets.ids,
+            newest_budget=budgets.newest,
             price=price,
             reason=self.step.reason,
             run=asked.run,
         )
 
-    async def _budgets(self) -> tuple[bytes, ...]:
+    async def _budgets(self) -> Applying:
         row = self.call.row
-        return await self._rooms.journal.budget_ids(
+        return await self._rooms.journal.applying(
             row.project_id,
             key=_shown_key(row.api_key_id) if row.api_key_id else None,
             user=row.user,

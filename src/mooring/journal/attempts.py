@@ -10,7 +10,7 @@ from mooring.storage import Lock, Tx
 
 from .base import CALL_CLOSED, Base, Open
 from .contents import Request
-from .errors import KeyTaken
+from .errors import BudgetsChanged, KeyTaken
 from .records import AttemptIntent, AttemptResult, CallAnswer, NewCall
 from .repository import attempts, calls, ledger, runs
 from .repository.attempts import Reserved
@@ -34,6 +34,7 @@ class Attempts(Base):
 
         Raises:
             BudgetExceeded: a cap of a budget or of the run would be passed.
+            BudgetsChanged: there is a budget that the intent does not know.
             LeaseLost: the run has another owner.
             KeyTaken: another call has the key.
             StorageFull: the disk is full, and the call is new.
@@ -102,6 +103,8 @@ class Attempts(Base):
         run = intent.run if intent.held_nanos or not is_fenced else None
         if run is not None and not runs.hold(tx, intent.project_id, run.run_id, run.epoch, intent.held_nanos):
             raise self._refused_by_run(tx, intent)
+        if intent.newest_budget is not None and ledger.newest(tx, intent.project_id) != intent.newest_budget:
+            raise BudgetsChanged
         if intent.held_nanos:
             for budget_id, start in windows:
                 if not ledger.reserve(tx, intent.project_id, budget_id, start, intent.held_nanos):
@@ -223,7 +226,9 @@ class Attempts(Base):
         self._open[intent.id] = Open(intent.project_id, locks)  # known before: a caller who is cancelled may finish it
         try:
             return await self._database.write_async(operation, locks=locks)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, BudgetsChanged):
+                self._budgets.pop(intent.project_id, None)
             del self._open[intent.id]
             raise
 

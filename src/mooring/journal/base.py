@@ -52,7 +52,7 @@ class Base:
         self._topics = frozenset(topics)
         self._needs_locks = database.dialect != "sqlite"
         self._periods: dict[bytes, Period] = {}
-        self._budgets: dict[str, tuple[float, list[BudgetRow]]] = {}
+        self._budgets: dict[str, list[BudgetRow]] = {}
         self._open: dict[bytes, Open] = {}
 
     async def read(self, query: Callable[[Tx], T]) -> T:

@@ -12,3 +12,13 @@ class KeyTaken(MooringError):
     def __init__(self, call_id: bytes) -> None:
         super().__init__("Another call with this idempotency key came first.", hint="Join it, or read its answer.")
         self.call_id = call_id
+
+
+class BudgetsChanged(MooringError):
+    """The project has a budget that the intent does not know; nothing was written. Ask which apply, and try again."""
+
+    status = 409
+    code = "budgets_changed"
+
+    def __init__(self) -> None:
+        super().__init__("A budget was made in the meantime.", hint="Ask the journal again which budgets apply.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from operator import add
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -18,7 +18,6 @@ from .repository.ledger import BudgetRow
 from .windows import Period, starts_at_us
 
 Scope = Literal["project", "key", "user", "model", "tag", "run"]
-BUDGETS_SECONDS = 1.0  # a budget that another process makes applies here after at most so long
 
 
 class BudgetState(msgspec.Struct, frozen=True):
@@ -32,6 +31,13 @@ class BudgetState(msgspec.Struct, frozen=True):
     settled_nanos: int
     held_nanos: int
     starts_at_us: int
+
+
+class Applying(NamedTuple):
+    """The budgets that apply to a call, and the newest of its project, whether or not that one applies."""
+
+    ids: tuple[bytes, ...]
+    newest: bytes
 
 
 class MeteredUsage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -88,6 +94,9 @@ class Bill(msgspec.Struct, frozen=True):
     lines: tuple[BillLine, ...]
 
 
+_NO_BUDGETS = Applying((), b"")
+
+
 class Ledger(Calls):
     """Budgets, the bill and reconciliation."""
 
@@ -116,7 +125,7 @@ class Ledger(Calls):
         settled, held = ledger.window(tx, row.project_id, row.id, start)
         return BudgetState(row.id, scope, row.subject, period, row.cap_nanos, settled, held, start)
 
-    async def budget_ids(
+    async def applying(
         self,
         project_id: str,
         *,
@@ -125,18 +134,18 @@ class Ledger(Calls):
         model: str | None = None,
         tags: Sequence[str] = (),
         run: str | None = None,
-    ) -> tuple[bytes, ...]:
-        """The budgets that apply to a call; cached for `BUDGETS_SECONDS`."""
-        now = self._clock.monotonic()
-        cached = self._budgets.get(project_id)
-        if cached is None or now >= cached[0]:
+    ) -> Applying:
+        """The budgets that apply to a call. Remembered: the intent's transaction finds out if there is a newer one."""
+        rows = self._budgets.get(project_id)
+        if rows is None:
             rows = await self._database.read_async(lambda tx: ledger.of_project(tx, project_id))
             self._periods.update((row.id, row.period) for row in rows)
-            cached = self._budgets[project_id] = (now + BUDGETS_SECONDS, rows)
-        if not cached[1]:
-            return ()
+            self._budgets[project_id] = rows
+        if not rows:
+            return _NO_BUDGETS
         named = {("key", key), ("user", user), ("model", model), ("run", run), *(("tag", tag) for tag in tags)}
-        return tuple(row.id for row in cached[1] if row.scope == "project" or (row.scope, row.subject) in named)
+        ids = tuple(row.id for row in rows if row.scope == "project" or (row.scope, row.subject) in named)
+        return Applying(ids, rows[-1].id)
 
     async def unsettled(self, project_id: str) -> list[AttemptRecord]:
         """Attempts whose cost is not known: their maximum stays held until reconciled."""

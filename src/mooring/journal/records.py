@@ -49,7 +49,10 @@ class NewCall(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class AttemptIntent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One send to one upstream, before it happens. `budget_ids` are those that apply; `held_nanos` is its maximum."""
+    """One send to one upstream, before it happens. `held_nanos` is its maximum.
+
+    `budget_ids` are those that apply of the project's, of which `newest_budget` was the newest; None: not asked for.
+    """
 
     id: bytes
     call_id: bytes
@@ -59,6 +62,7 @@ class AttemptIntent(msgspec.Struct, frozen=True, omit_defaults=True):
     request_hash: bytes
     held_nanos: int = 0
     budget_ids: tuple[bytes, ...] = ()
+    newest_budget: bytes | None = None
     price: Price = Price()
     reason: str = "first"
     run: RunRef | None = None

@@ -31,12 +31,18 @@ def put(tx: Tx, project_id: str, row: BudgetRow, created_at_us: int) -> bytes:
 
 
 def of_project(tx: Tx, project_id: str) -> list[BudgetRow]:
-    """Every budget of a project."""
+    """Every budget of a project, the newest last."""
     rows = tx.all(
         "SELECT id, project_id, scope, subject, period, cap_nanos FROM budgets WHERE project_id = ? ORDER BY id",
         (project_id,),
     )
     return [BudgetRow(*row) for row in rows]
+
+
+def newest(tx: Tx, project_id: str) -> bytes:
+    """The budget that was made last; empty where there is none. Ids rise with time."""
+    row = tx.one("SELECT id FROM budgets WHERE project_id = ? ORDER BY id DESC LIMIT 1", (project_id,))
+    return bytes(row[0]) if row else b""
 
 
 def window(tx: Tx, project_id: str, budget_id: bytes, starts_at_us: int) -> tuple[int, int]:
