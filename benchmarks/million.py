@@ -21,7 +21,10 @@ import msgspec
 from mooring.config import Config
 from mooring.core.money import Price
 from mooring.core.text import digest
+from mooring.journal import Journal
+from mooring.journal.config import RetentionConfig
 from mooring.journal.contents import chain_of, compressed
+from mooring.processes import up
 from mooring.storage import Database, Home, sqlite
 from mooring.wiring import Server, build
 
@@ -190,6 +193,19 @@ async def timed(label: str, work: Callable[[], Awaitable[Any]]) -> Any:
     return found
 
 
+async def once(label: str, work: Callable[[], Awaitable[Any]]) -> None:
+    started = time.perf_counter()
+    found = await work()
+    print(f"{label:34} {(time.perf_counter() - started) * 1000:9.0f} ms   {found}", flush=True)
+
+
+async def folded(journal: Journal) -> int:
+    count = 0
+    while some := await journal.fold():
+        count += some
+    return count
+
+
 async def measure(rooms: Server) -> None:
     journal = rooms.journal
     run = (await journal.list_runs(PROJECT, limit=1))[0]
@@ -203,19 +219,35 @@ async def measure(rooms: Server) -> None:
     await timed("budgets with their windows", lambda: journal.budgets(PROJECT))
     await timed("uncertain calls", lambda: journal.uncertain(PROJECT))
     await timed("backlog (doctor)", lambda: journal.backlog(overdue_us=60_000_000))
-    await timed("bill, nothing folded or as it is", lambda: journal.bill(PROJECT))
+    await timed("bill of a run", lambda: journal.bill(PROJECT, run_id=run.id))
+    await timed("bill, hours as they are", lambda: journal.bill(PROJECT))
+    await once("fold every hour that is over", lambda: folded(journal))
+    await timed("bill, hours folded", lambda: journal.bill(PROJECT))
+    await once("retention, calls of 80 days", lambda: journal.retain(RetentionConfig(calls_days=80)))
+    await once("retention, nothing to do", lambda: journal.retain(RetentionConfig(calls_days=80)))
 
 
 def commands(home: Home) -> None:
     """What a person types, the program's own start included."""
     environment = {**os.environ, "MOORING_HOME": str(home.path)}
-    for words in (["runs"], ["cost"], ["trace", "last"], ["doctor"]):
+    started = time.perf_counter()
+    house = up.start(Config(), home, log=print)
+    print(f"{'mooring up, until it is ready':34} {(time.perf_counter() - started) * 1000:9.0f} ms", flush=True)
+    house.stop()
+    for words in (
+        ["runs"],
+        ["cost"],
+        ["trace", "last"],
+        ["doctor"],
+        ["backup", str(home.path.with_suffix(".mooring"))],
+    ):
         took = []
-        for _ in range(2):
+        for _ in range(1 if words[0] == "backup" else 2):
             started = time.perf_counter()
             subprocess.run([sys.executable, "-m", "mooring", *words], env=environment, capture_output=True, check=False)
             took.append(time.perf_counter() - started)
-        print(f"mooring {' '.join(words):26} {min(took) * 1000:9.0f} ms   first {took[0] * 1000:9.0f} ms", flush=True)
+        label = "mooring " + (words[0] if words[0] == "backup" else " ".join(words))
+        print(f"{label:34} {min(took) * 1000:9.0f} ms   first {took[0] * 1000:9.0f} ms", flush=True)
 
 
 async def main() -> None:
