@@ -24,6 +24,7 @@ _encode = msgspec.json.encode
 MAX_KEY_CHARACTERS = 255
 RUN_KEYS = "run/"
 CACHE_KEYS = "cache/"
+RESPONSE_KEYS = "response/"
 _EPOCH = re.compile(r"[0-9]{1,15}")
 
 
@@ -88,7 +89,7 @@ class Asked:
             trace_id=trace_id or call_id,
             parent_span_id=parent,
             request_body=self.body,
-            request_elements=self.codec.elements(self.fields) if self.run else (),
+            request_elements=self.codec.elements(self.fields) if self.run or self.codec.id_prefix else (),
             api_key_id=inbound.caller.api_key_id,
             key=self.key,
             binding=binding,
@@ -147,10 +148,9 @@ def _key(inbound: Inbound, run: RunRef | None) -> str | None:
     if key is None:
         return None if run is None else f"{RUN_KEYS}{ids.show('run', run.run_id)}/{run.step}"
     check_key(key)
-    if key.startswith(RUN_KEYS) and not inbound.caller.is_service:
-        raise PermissionDenied(f"Keys that begin with '{RUN_KEYS}' belong to runs.", hint="Choose another key.")
-    if key.startswith(CACHE_KEYS):
-        raise PermissionDenied(f"Keys that begin with '{CACHE_KEYS}' belong to the cache.", hint="Choose another key.")
+    for prefix, owner in ((RUN_KEYS, "runs"), (CACHE_KEYS, "the cache"), (RESPONSE_KEYS, "stored responses")):
+        if key.startswith(prefix) and not (prefix == RUN_KEYS and inbound.caller.is_service):
+            raise PermissionDenied(f"Keys that begin with '{prefix}' belong to {owner}.", hint="Choose another key.")
     return key
 
 

@@ -31,7 +31,8 @@ async def recall(call: Call) -> Outbound | None:
     """The answer of an earlier call, or None; then this call is remembered, where it has no key of its own."""
     asked = call.asked
     seconds = asked.plan.cache_seconds
-    if not seconds or asked.codec.kind == "count" or not _may(asked):
+    is_named = asked.codec.id_prefix is not None  # by its own call, which can be asked for again
+    if not seconds or asked.codec.kind == "count" or is_named or not _may(asked):
         return None
     digest = key_of(asked, call.rooms.guardrails.policy_hash)
     key = CACHE_KEYS + digest.hex()

@@ -154,6 +154,9 @@ class GatewayConfig(Section):
     )
     retry_wait_limit_seconds: float = Field(default=20.0, ge=0, description="Longest Retry-After that is waited for.")
     key_lifetime_seconds: int = Field(default=86_400, gt=0, description="How long an idempotency key answers.")
+    response_lifetime_seconds: int = Field(
+        default=2_592_000, gt=0, description="How long a stored response can be gone on with or asked for."
+    )
     allowed_networks: tuple[str, ...] = Field(
         default=(), description="Private networks that providers may live in, as CIDR."
     )

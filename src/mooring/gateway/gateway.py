@@ -36,6 +36,7 @@ from .keyed import Keyed
 from .keys import Caller, Secrets
 from .limits import Limits, Who
 from .live import Said, live_text
+from .responses import Responses, kept
 from .restoring import restored, whole
 from .rooms import Rooms
 from .routing import Router
@@ -69,6 +70,7 @@ class Gateway:
         self._rooms = Rooms(
             config, journal=journal, guardrails=guardrails, http=http, router=self._router, clock=clock, new_id=new_id
         )
+        self.responses = Responses(journal)
         self._keyed = Keyed(self._rooms, secrets, refuse=self._refused)
         self._chat: Codec = codecs.get("openai_chat")()
         self._embeddings: Codec = codecs.get("openai_embeddings")()
@@ -84,6 +86,15 @@ class Gateway:
     async def ask(self, inbound: Inbound, wire: str) -> Outbound:
         """The same by any wire: whoever is asked by another one is asked through a translation."""
         return await self._one(inbound, codecs.get(wire)())
+
+    async def respond(self, inbound: Inbound) -> Outbound:
+        """The same by the responses wire, with the conversation that the request goes on with."""
+        codec: Codec = codecs.get("openai_responses")()
+        try:
+            inbound = await self.responses.with_history(inbound)
+        except MooringError as error:
+            return self._error(codec, error)
+        return await self._one(inbound, codec)
 
     async def count(self, inbound: Inbound, wire: str) -> Outbound:
         """The tokens of a request: the vendor's own count where it can be asked on this wire, else an estimate."""
@@ -236,7 +247,8 @@ class Gateway:
         return Call(self._rooms, asked, self._row(self._rooms.new_id(), asked, binding))
 
     def _row(self, call_id: bytes, asked: Asked, binding: bytes | None) -> NewCall:
-        return asked.new_call(call_id, self.release_id, binding, self._config.key_lifetime_seconds)
+        row = asked.new_call(call_id, self.release_id, binding, self._config.key_lifetime_seconds)
+        return kept(row, asked, self._config.response_lifetime_seconds)
 
     async def _close(self, call: Call, error: MooringError) -> None:
         """A refusal between two attempts (a budget, a lost lease): the call that was opened gets its answer."""

@@ -230,12 +230,7 @@ class Relay:
                 self._emit(kept)
                 return
         if not self._passes:
-            self._emit(
-                [
-                    named_by_call(event, self._out, self.call.shown_id) if isinstance(event, MessageStart) else event
-                    for event in events
-                ]
-            )
+            self._emit(events)
             return
         self._encoder.observe(payload, events)
         data = self._out.without_usage(payload) if self._hides_usage else payload
@@ -245,8 +240,12 @@ class Relay:
         (self._held if is_end or self._held else self._pending).append(self._out.encode_event(data))
 
     def _emit(self, events: list[Event]) -> None:
-        if events:
-            self._pending.append(self._encoder.encode(events))
+        if not events:
+            return
+        if self._out.id_prefix is not None:
+            shown, out = self.call.shown_id, self._out
+            events = [named_by_call(one, out, shown) if isinstance(one, MessageStart) else one for one in events]
+        self._pending.append(self._encoder.encode(events))
 
     def _flush(self) -> bytes:
         data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
@@ -266,6 +265,13 @@ class Relay:
         await attempt.finish("completed", answer=self._answer("completed", last))
         return last
 
+    def _broken(self, error: MooringError) -> bytes:
+        """The error as the last event; numbered, where the wire numbers its events."""
+        if self._out.id_prefix is None:
+            return self.call.stream_error(error)
+        message = self.call.rooms.guardrails.redactor(str(error))
+        return self._encoder.encode([StreamError(self.call.wire_code or error.code, message, error.status)])
+
     async def _failed(self, error: MooringError) -> bytes:
         """What came, then the error, committed first; a blocked stream is read to its end, for its bill."""
         attempt, call = self._attempt, self.call
@@ -274,7 +280,7 @@ class Relay:
             await self._drain()
         call.verdicts.extend(self._guard.verdicts)
         attempt.account()
-        last = b"".join(self._pending) + call.comment() + call.stream_error(error)
+        last = b"".join(self._pending) + call.comment() + self._broken(error)
         state: Literal["blocked", "failed"] = "blocked" if is_blocked else "failed"
         with contextlib.suppress(StorageError):  # then its intent stays, and holds the maximum
             await attempt.finish(state, error=error, answer=self._answer(state, last, error))

@@ -82,9 +82,8 @@ class Attempts(Base):
     # steps of the transactions ---------------------------------------------------------------------------------------
 
     async def _pack_call(self, call: NewCall) -> Request:
-        """Elements become a chain for the calls of runs, whose inputs grow step by step; others keep their body."""
-        elements = call.request_elements if call.run else ()
-        return await self._contents.pack_request(call.project_id, call.request_body, elements)
+        """Elements become a chain where inputs grow step by step (runs, kept conversations); others keep their body."""
+        return await self._contents.pack_request(call.project_id, call.request_body, call.request_elements)
 
     def _open_call(self, tx: Tx, call: NewCall, request: Request, at_us: int) -> None:
         if call.key is not None:

@@ -115,6 +115,26 @@ class Calls(Attempts):
         """Every send of a call, in order."""
         return await self._database.read_async(lambda tx: attempts.of_call(tx, project_id, call_id))
 
+    async def holds_key(self, project_id: str, call_id: bytes) -> bool:
+        """Whether the call's key is still in force, and its own."""
+
+        def query(tx: Tx) -> bool:
+            call = calls.find(tx, project_id, call_id)
+            found = calls.find_key(tx, project_id, call.key, self._now()) if call and call.key else None
+            return found is not None and found[0].id == call_id
+
+        return await self._database.read_async(query)
+
+    async def free_key(self, project_id: str, call_id: bytes) -> None:
+        """End the key of a call before its time: nobody can be answered by it any more."""
+
+        def write(tx: Tx) -> None:
+            call = calls.find(tx, project_id, call_id)
+            if call is not None and call.key is not None:
+                calls.free_key(tx, project_id, call.key, call_id)
+
+        await self._database.write_async(write)
+
     async def list_calls(
         self, project_id: str, *, run_id: bytes | None = None, limit: int = 100, before: bytes | None = None
     ) -> list[CallRecord]:

@@ -2,7 +2,7 @@
 
 from mooring.wiring import Server
 
-from . import calls, chat, collections, embeddings, gemini, health, messages, metrics, runs, traces
+from . import calls, chat, collections, embeddings, gemini, health, messages, metrics, responses, runs, traces
 from .counting import EdgeCounts
 from .server import Application
 from .ui import pages
@@ -19,6 +19,7 @@ def create_application(rooms: Server) -> Application:
         *chat.routes(rooms),
         *embeddings.routes(rooms),
         *messages.routes(rooms),
+        *responses.routes(rooms),
         *gemini.routes(rooms),
         *runs.routes(rooms),
         *calls.routes(rooms),

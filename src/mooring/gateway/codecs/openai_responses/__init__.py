@@ -1,0 +1,74 @@
+"""The OpenAI responses wire, answered by models of any other: the conversations that it keeps are the journal's calls.
+
+Read `request.py`, `response.py` and `events.py`; `items.py` serves all three. Errors are those of the chat wire.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+from mooring.core import ids
+from mooring.core.errors import MooringError
+from mooring.core.messages import ChatRequest, ChatResponse
+
+from ...fidelity import Feature
+from .. import Fields, Kind, WireRequest, openai_chat
+from . import events, request, response
+
+__all__ = ["Codec"]
+
+
+class Codec(openai_chat.Codec):
+    """`POST /v1/responses`."""
+
+    name: ClassVar[str] = "openai_responses"
+    path: ClassVar[str] = "/responses"
+    kind: ClassVar[Kind] = "chat"
+    is_stateful: ClassVar[bool] = True
+    id_prefix: ClassVar[ids.Prefix | None] = "resp"
+    cannot_carry: ClassVar[frozenset[Feature]] = frozenset(
+        {"inline audio", "audio by url", "audio by file id", "seed", "stop", "several answers", "vendor tools"}
+    )
+    leaves_out: ClassVar[frozenset[Feature]] = frozenset(
+        {"tool call signatures", "cache marks", "failed tool results", "names of participants"}
+    )
+    own_hints: ClassVar[frozenset[str]] = frozenset(
+        {
+            "client_metadata",
+            "include",
+            "prompt_cache_key",
+            "prompt_cache_retention",
+            "safety_identifier",
+            "service_tier",
+            "store",
+            "stream_options",
+        }
+    )
+
+    def decode_request(self, body: bytes, *, model: str | None = None, is_stream: bool = False) -> WireRequest:
+        return request.decode_request(body)
+
+    def elements(self, fields: Fields) -> tuple[bytes, ...]:
+        return request.elements(fields)
+
+    def encode_request(self, request_: ChatRequest) -> Fields:
+        return request.encode_request(request_)
+
+    def rewrite_request(self, fields: Fields, before: ChatRequest, after: ChatRequest) -> None:
+        request.rewrite_request(fields, before, after)
+
+    def decode_response(self, body: bytes) -> ChatResponse:
+        return response.decode_response(body)
+
+    def encode_response(self, response_: ChatResponse, asked: Fields) -> bytes:
+        return response.encode_response(response_, asked)
+
+    def decoder(self) -> events.Decoder:  # type: ignore[override]
+        return events.Decoder()
+
+    def encoder(self, *, wants_usage: bool, asked: Fields) -> events.Encoder:  # type: ignore[override]
+        return events.Encoder(asked)
+
+    def encode_stream_error(self, error: MooringError, *, message: str | None = None, code: str | None = None) -> bytes:
+        told = {"code": code or error.code, "message": message or str(error), "param": error.param}
+        return events.sse("error", msgspec.json.encode({"type": "error", **told, "error": told}))
