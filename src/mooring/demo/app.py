@@ -27,7 +27,7 @@ def refund(ctx: Context, order: str) -> str:
     )
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
         answer.read()
-    time.sleep(0.4)  # a slow shop, so that the tour can kill the worker right here
+    time.sleep(0.8)  # a slow shop, so that the tour can kill the worker right here
     return f"{order} is refunded"
 
 

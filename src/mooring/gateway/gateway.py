@@ -5,7 +5,7 @@ beside the bytes, guard output → result + settle} → terminal event.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from mooring.core.clock import Clock
@@ -26,6 +26,7 @@ from .admission import PRIORITIES, Admission, priority_of
 from .asked import Asked, principal
 from .attempt import Attempts
 from .call import Call
+from .catalogue import Listed, catalogue
 from .codecs import Codec
 from .codecs import registry as codecs
 from .config import GatewayConfig, ProviderConfig
@@ -143,6 +144,10 @@ class Gateway:
         )
         guardrails = self._rooms.guardrails
         return whole(guardrails, self._chat, answer, guardrails.remember(wire, context), asked.fields)
+
+    def catalogue(self, also: Iterable[str] = ()) -> list[Listed]:
+        """Every name that can be called, its targets and their prices of today; a vendor's list takes a moment."""
+        return catalogue(self._router, self._rooms.clock.now_us(), also)
 
     def live_text(self, project_id: str, run_id: bytes) -> AsyncIterator[Said]:
         """What the run's models say right now; provisional, and only of calls that this process makes."""

@@ -162,11 +162,33 @@ class Keys:
         value, now = ids.read("key", key_id), self._clock.now_us()
         if not await self._database.write_async(lambda tx: repository.revoke_key(tx, project_id, value, now)):
             raise NotFound(f"This project has no key {key_id} in force.", hint="Run: mooring keys list")
-        self._known = {known: entry for known, entry in self._known.items() if entry[0].api_key_id != value}
+        self._forget(value)
+
+    async def rotate(self, project_id: str, key_id: str, *, overlap_seconds: int) -> str:
+        """A new key in the place of one, which goes on for the overlap: time to carry the new one to its users.
+
+        The new one lives as long as the old one was made for.
+
+        Raises:
+            NotFound: no such key in this project, or not in force any more.
+        """
+        now = self._clock.now_us()
+        old = next((key for key in await self.list(project_id) if key.id == key_id), None)
+        if old is None or old.revoked_at_us is not None or (old.expires_at_us is not None and old.expires_at_us <= now):
+            raise NotFound(f"This project has no key {key_id} in force.", hint="Run: mooring keys list")
+        lifetime = None if old.expires_at_us is None else (old.expires_at_us - old.created_at_us) // 1_000_000
+        new = await self.create(project_id, name=old.name, scopes=old.scopes, lifetime_seconds=lifetime)
+        value, until = ids.read("key", key_id), now + overlap_seconds * 1_000_000
+        await self._database.write_async(lambda tx: repository.end_key(tx, project_id, value, until))
+        self._forget(value)
+        return new
 
     async def exist(self) -> bool:
         """Whether any key is in force, in any project."""
         return await self._database.read_async(repository.any_key_of_any_project)
+
+    def _forget(self, key_id: bytes) -> None:
+        self._known = {known: entry for known, entry in self._known.items() if entry[0].api_key_id != key_id}
 
     async def _find(self, key: str) -> KeyRow | None:
         body, checksum = key[:-6], key[-6:]

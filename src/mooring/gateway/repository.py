@@ -41,6 +41,11 @@ LIST_KEYS = (
 )
 # Revokes a key once; the first moment stays.
 REVOKE_KEY = "UPDATE api_keys SET revoked_at_us = ? WHERE project_id = ? AND id = ? AND revoked_at_us IS NULL"
+# Gives a key an end, unless it has an earlier one.
+END_KEY = (
+    "UPDATE api_keys SET expires_at_us = ? WHERE project_id = ? AND id = ?"
+    " AND (expires_at_us IS NULL OR expires_at_us > ?)"
+)
 # Whether any key exists at all: what binding beyond loopback asks.
 ANY_KEY = "SELECT 1 FROM api_keys WHERE revoked_at_us IS NULL LIMIT 1"
 
@@ -83,6 +88,10 @@ def list_keys(tx: Tx, project_id: str) -> list[KeyRow]:
 
 def revoke_key(tx: Tx, project_id: str, key_id: bytes, at_us: int) -> bool:
     return tx.execute(REVOKE_KEY, (at_us, project_id, key_id)) > 0
+
+
+def end_key(tx: Tx, project_id: str, key_id: bytes, at_us: int) -> bool:
+    return tx.execute(END_KEY, (at_us, project_id, key_id, at_us)) > 0
 
 
 @cross_project("an open door is refused unless any project has a key")

@@ -66,7 +66,9 @@ def test_an_empty_page_teaches_the_command_that_fills_it(browser: Open, path: st
     async def scene() -> None:
         async with browser() as one:
             await one.sign_in()
-            assert re.search(r'<pre class="command">mooring (run|ask|documents|demo)', (await one.get(path)).text)
+            assert re.search(
+                r'<pre class="command">mooring (run|ask|documents|demo|config|keys)', (await one.get(path)).text
+            )
 
     asyncio.run(scene())
 

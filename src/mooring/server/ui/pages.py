@@ -12,12 +12,13 @@ from ..errors import reply_for
 from ..exchange import Exchange, Reply, json_reply
 from ..following import follow
 from ..server import Handle, Route
-from . import ask, asking, calls, documents, home, runs, tour
+from . import ask, asking, calls, documents, home, keys, models, runs, tour
+from .keys import Show
 from .render import HEADERS, STATIC, Renderer, html_reply, redirect
 from .session import Sessions, SignedOut, form, own_path, require_own_origin, spend
 
 View = Callable[[Server, Exchange, Caller], Awaitable[dict[str, Any]]]
-Write = Callable[[Server, Exchange, Caller], Awaitable[str]]
+Write = Callable[[Server, Exchange, Caller], Awaitable[str | Show]]
 
 
 class Page(NamedTuple):
@@ -30,7 +31,7 @@ class Page(NamedTuple):
 
 
 class Form(NamedTuple):
-    """A POST that does something and says which page comes next."""
+    """A POST that does something and says which page comes next, or shows it."""
 
     path: str
     access: str
@@ -45,6 +46,8 @@ PAGES = (
     Page("/ui/runs/{run_id}", "run.html", "runs", runs.view_run),
     Page("/ui/calls", "calls.html", "runs", calls.view_list),
     Page("/ui/calls/{call_id}", "call.html", "runs", calls.view),
+    Page("/ui/models", "models.html", "models", models.view),
+    Page("/ui/keys", "keys.html", "keys", keys.view),
     Page("/ui/tour", "tour.html", "home", tour.view),
     Page("/ui/documents", "documents.html", "documents", documents.view),
     Page("/ui/documents/{document_id}", "document.html", "documents", documents.view_document),
@@ -54,6 +57,10 @@ FORMS = (
     Form("/ui/runs/{run_id}/cancel", "write", runs.cancel),
     Form("/ui/runs/{run_id}/resume", "write", runs.resume),
     Form("/ui/calls/{call_id}/resolve", "write", calls.resolve),
+    Form("/ui/keys", "admin", keys.create),
+    Form("/ui/keys/{key_id}/rotate", "admin", keys.rotate),
+    Form("/ui/keys/{key_id}/revoke", "admin", keys.revoke),
+    Form("/ui/budgets", "admin", keys.put_budget),
 )
 
 
@@ -108,7 +115,10 @@ class Site:
             try:
                 require_own_origin(exchange)
                 caller = await self._caller(exchange, form.access)
-                return redirect(await form.write(self._rooms, exchange, caller))
+                done = await form.write(self._rooms, exchange, caller)
+                if isinstance(done, str):
+                    return redirect(done)
+                return html_reply(self._render(done.template, done.data, section=done.section, twin=None))
             except SignedOut as error:
                 return self._login(error=str(error), status=401)
             except MooringError as error:

@@ -8,7 +8,7 @@ goes to `/ui` alone, so that no page of another site can make a browser speak to
 import hmac
 import re
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from mooring.core import ids
 from mooring.core.errors import MooringError, NotAuthenticated, NotFound, PermissionDenied
@@ -21,7 +21,7 @@ from ..exchange import Exchange
 TOKEN_SECONDS = 600
 SESSION_SECONDS = 14 * 86_400
 _PAGE = re.compile(r"/ui/[a-z]{1,20}(?:/[a-z0-9_]{1,60})?")
-SESSION_SCOPES = ("call", "read", "write")
+SESSION_SCOPES = ("call", "read", "write", "admin")  # whoever can mint a link can make keys as well
 
 
 class SignedOut(NotAuthenticated):
@@ -129,3 +129,9 @@ async def form(exchange: Exchange) -> dict[str, str]:
     """The fields of a form."""
     body = await exchange.body()
     return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50))
+
+
+async def form_lists(exchange: Exchange) -> dict[str, list[str]]:
+    """The fields of a form in which a name may stand more than once."""
+    body = await exchange.body()
+    return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50)

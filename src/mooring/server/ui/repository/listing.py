@@ -72,6 +72,9 @@ _RUN = (
     " AND (CAST(? AS TEXT) IS NULL OR REPLACE(r.tags, ?, '') <> r.tags)"
     " AND (CAST(? AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM calls c WHERE c.run_id = r.id AND c.name = ?))"
 )
+_OPEN = (
+    " FROM runs r WHERE r.project_id = ? AND r.id IN (SELECT id FROM runs WHERE finished_at_us IS NULL AND state = ?)"
+)
 _CALL = (
     " FROM calls c WHERE c.project_id = ? AND c.id < ? AND c.id >= ? AND (CAST(? AS TEXT) IS NULL OR c.state = ?)"
     " AND (CAST(? AS TEXT) IS NULL OR c.name = ?) AND (CAST(? AS TEXT) IS NULL OR c.kind = ?)"
@@ -80,6 +83,10 @@ _CALL = (
 )
 
 
+_RUN_FIELDS = (
+    "SELECT r.id, r.handler, r.name, r.state, r.epoch, r.user_name, r.session_name, r.tags, r.error_code,"
+    " r.error_message, r.park_reason, r.created_at_us, r.started_at_us, r.finished_at_us, r.settled_nanos, r.held_nanos"
+)
 _CALL_FIELDS = (
     "SELECT c.id, c.kind, c.name, c.state, c.run_id, c.step, c.user_name, c.session_name, c.tags, c.error_code,"
     " c.started_at_us, c.finished_at_us,"
@@ -98,11 +105,11 @@ def _call_values(project_id: str, wanted: Wanted, before: bytes, floor: bytes) -
     return _run_values(project_id, wanted, before, floor)[:-2]
 
 
-def runs_floor(tx: Tx, project_id: str, before: bytes) -> bytes | None:
+def runs_floor(tx: Tx, project_id: str, before: bytes, most: int = MOST_SEEN) -> bytes | None:
     """The run that is as far behind `before` as a page looks; None where the table ends sooner."""
     row = tx.one(
         "SELECT id FROM runs WHERE project_id = ? AND id < ? ORDER BY id DESC LIMIT 1 OFFSET ?",
-        (project_id, before, MOST_SEEN),
+        (project_id, before, most),
     )
     return bytes(row[0]) if row else None
 
@@ -119,10 +126,17 @@ def calls_floor(tx: Tx, project_id: str, before: bytes) -> bytes | None:
 def runs(tx: Tx, project_id: str, wanted: Wanted, before: bytes, floor: bytes, limit: int) -> list[RunRow]:
     """Newest first, of those between two ids that match."""
     rows = tx.all(
-        "SELECT r.id, r.handler, r.name, r.state, r.epoch, r.user_name, r.session_name, r.tags, r.error_code,"
-        " r.error_message, r.park_reason, r.created_at_us, r.started_at_us, r.finished_at_us, r.settled_nanos,"
-        " r.held_nanos" + _RUN + " ORDER BY r.id DESC LIMIT ?",
+        _RUN_FIELDS + _RUN + " ORDER BY r.id DESC LIMIT ?",
         (*_run_values(project_id, wanted, before, floor), limit),
+    )
+    return [RunRow(bytes(row[0]), *row[1:]) for row in rows]
+
+
+def open_runs(tx: Tx, project_id: str, state: str, limit: int) -> list[RunRow]:
+    """Runs that are not over, in one state, however old; by the small index of open runs."""
+    rows = tx.all(
+        _RUN_FIELDS + _OPEN + " ORDER BY r.id DESC LIMIT ?",
+        (project_id, state, limit),
     )
     return [RunRow(bytes(row[0]), *row[1:]) for row in rows]
 

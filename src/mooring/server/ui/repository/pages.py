@@ -44,10 +44,67 @@ def spend(tx: Tx, project_id: str, first: bytes) -> list[SpendRow]:
     return [SpendRow(row[0], *(int(value) for value in row[1:])) for row in rows]
 
 
+class UserRow(NamedTuple):
+    """What went to one user's calls."""
+
+    user: str | None
+    attempts: int
+    settled_nanos: int
+
+
+def spend_by_user(tx: Tx, project_id: str, first: bytes, most: int, limit: int) -> list[UserRow]:
+    """The dearest users of the newest attempts, at most so many."""
+    rows = tx.all(
+        "SELECT c.user_name, COUNT(*), SUM(n.settled_nanos)"
+        " FROM (SELECT call_id, settled_nanos FROM attempts WHERE project_id = ? AND id >= ?"
+        " ORDER BY id DESC LIMIT ?) n"
+        " JOIN calls c ON c.id = n.call_id WHERE c.user_name IS NOT NULL"
+        " GROUP BY c.user_name ORDER BY 3 DESC, 2 DESC, 1 LIMIT ?",
+        (project_id, first, most, limit),
+    )
+    return [UserRow(row[0], int(row[1]), int(row[2])) for row in rows]
+
+
 def run_facts(tx: Tx, project_id: str, run_id: bytes) -> tuple[str | None, int | None]:
     """Why a run is set aside, and until when."""
     row = tx.one("SELECT park_reason, due_at_us FROM runs WHERE project_id = ? AND id = ?", (project_id, run_id))
     return (row[0], row[1]) if row else (None, None)
+
+
+class TargetRow(NamedTuple):
+    """One target's attempts of late; latencies are of those that answered."""
+
+    target: str
+    attempts: int
+    failed: int
+    settled_nanos: int
+    held_nanos: int
+    first_byte_us: int | None
+    whole_us: int | None
+
+
+def targets(tx: Tx, project_id: str, first: bytes, most: int) -> list[TargetRow]:
+    """Models' targets of the newest attempts, at most so many."""
+    rows = tx.all(
+        "SELECT target, COUNT(*), SUM(CASE WHEN outcome = 'failed' THEN 1 ELSE 0 END), SUM(settled_nanos),"
+        " SUM(held_nanos), AVG(first_byte_at_us - intended_at_us),"
+        " AVG(CASE WHEN outcome = 'completed' THEN finished_at_us - intended_at_us END)"
+        " FROM (SELECT * FROM attempts WHERE project_id = ? AND id >= ? ORDER BY id DESC LIMIT ?) newest"
+        " WHERE target NOT LIKE 'tool/%' GROUP BY target ORDER BY 1",
+        (project_id, first, most),
+    )
+    return [TargetRow(r[0], *(int(v) for v in r[1:5]), *(None if v is None else int(v) for v in r[5:])) for r in rows]
+
+
+def failures(tx: Tx, project_id: str, first: bytes, most: int, limit: int) -> list[tuple[str, bytes, int, str, str]]:
+    """The newest failed attempts of models: target, call, when, code, message."""
+    rows = tx.all(
+        "SELECT target, call_id, intended_at_us, error_code, error_message"
+        " FROM (SELECT * FROM attempts WHERE project_id = ? AND id >= ? ORDER BY id DESC LIMIT ?) newest"
+        " WHERE outcome = 'failed' AND target NOT LIKE 'tool/%' ORDER BY id DESC LIMIT ?",
+        (project_id, first, most, limit),
+    )
+    return [(row[0], bytes(row[1]), row[2], row[3] or "failed", row[4] or "") for row in rows]
 
 
 def hands(tx: Tx, project_id: str, run_id: bytes) -> list[tuple[bytes, int, int]]:

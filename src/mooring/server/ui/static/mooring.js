@@ -1,7 +1,7 @@
 // Mooring's pages work without this module. It keeps them fresh and lets the keyboard walk through rows.
 // Nothing that a server says is ever made into markup here: pages come whole from our own server, text goes in as text.
 
-const SECTIONS = { h: "/ui/home", a: "/ui/ask", r: "/ui/runs", d: "/ui/documents" };
+const SECTIONS = { h: "/ui/home", a: "/ui/ask", r: "/ui/runs", d: "/ui/documents", m: "/ui/models", k: "/ui/keys" };
 
 // relative times ----------------------------------------------------------------------------------------------------
 
