@@ -23,6 +23,7 @@ from mooring.core.seams import Complete, Embed
 from mooring.core.text import digest
 from mooring.gateway import embeddings
 from mooring.gateway.codecs import registry as codecs
+from mooring.gateway.config import read_secret
 from mooring.gateway.gateway import Gateway
 from mooring.gateway.inbound import Inbound
 from mooring.gateway.keys import Caller, Keys
@@ -34,6 +35,7 @@ from mooring.net import EgressPolicy, HttpClient, Request
 from mooring.rag import DocumentIndex, DocumentRepository, Origin, Rag
 from mooring.storage import Blobs, Database, Home, ProcessLock
 from mooring.storage.liveness import require_same_version
+from mooring.tracing.export import Exporter
 from mooring.tracing.projector import Projector
 from mooring.tracing.spans import Spans
 from mooring.tracing.traffic import Edge, TrafficFollower
@@ -194,6 +196,9 @@ async def build(
         spans = Spans(database, home.traces_path)
         stack.callback(spans.close)
         projector = Projector(journal, spans, blobs, redact=redactor, clock=clock, config=config.tracing)
+        if config.tracing.otlp_endpoint is not None:
+            headers = {name: read_secret(value) for name, value in config.tracing.otlp_headers.items()}
+            projector.exporter = Exporter(journal, spans, http, endpoint=config.tracing.otlp_endpoint, headers=headers)
         projector.others.append(TrafficFollower(journal, spans))
         yield Server(
             config=config,

@@ -121,6 +121,7 @@ class Following:
             topics=(CALL_CLOSED, RUN_FINISHED),
         )
         self.database = database
+        self.blobs = blobs
         self.spans = Spans(database, folder / "traces.db")
         self.projector = Projector(self.journal, self.spans, blobs, redact=lambda text: text, clock=self.clock)
         self.scene = Scene(self.journal, self.clock)

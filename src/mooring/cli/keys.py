@@ -31,7 +31,7 @@ keys_command.add_command(env_command)
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice(["call", "read", "write", "admin"]),
+    type=click.Choice(["call", "read", "write", "admin", "metrics"]),
     help="What it may do; repeatable. Without one: call, read, write.",
 )
 @click.option(

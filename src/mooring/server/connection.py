@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import lru_cache
 from http import HTTPStatus
+from time import perf_counter
 from typing import NamedTuple, Protocol, cast
 
 import msgspec
@@ -174,7 +175,7 @@ class Connection(asyncio.Protocol):
         self._current = exchange
         self._state.tasks.add(task)
         try:
-            began = self._loop.time()
+            began = perf_counter()
             reply = await self._answer(exchange)
             try:
                 await self._reply(exchange, reply)
@@ -199,7 +200,7 @@ class Connection(asyncio.Protocol):
     def _note(self, exchange: Exchange, reply: Reply, began: float) -> None:
         up, down, self._up, self._down = self._up, self._down, 0, 0
         if self._count is not None:
-            self._count(exchange, reply, self._loop.time() - began, up, down)
+            self._count(exchange, reply, perf_counter() - began, up, down)
 
     async def _outlast(self, exchange: Exchange) -> None:
         """The reply came before the end of the body: to close at once would reset what the client has not read yet."""

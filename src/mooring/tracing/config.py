@@ -10,3 +10,12 @@ class TracingConfig(BaseModel):
 
     minute_days: int = Field(default=7, ge=1, description="How long sums per minute are kept.")
     hour_days: int = Field(default=400, ge=1, description="How long sums per hour are kept.")
+    otlp_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="A collector that gets every span as OTLP/HTTP JSON: its address without `/v1/traces`. A private "
+        "one beyond loopback must be in [gateway] allowed_networks.",
+    )
+    otlp_headers: dict[str, str] = Field(
+        default={}, description="Headers for it; each value is a reference, `env:NAME` or `file:PATH`."
+    )

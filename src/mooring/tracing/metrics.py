@@ -62,6 +62,7 @@ async def of_calls(journal: Journal, spans: Spans) -> list[Family]:
     """What was called, by model and by target: from the projection's sums."""
     kinds, models = await spans.totals("kind"), await spans.totals("model")
     targets = await spans.totals("target")
+    waiting, dropped = await spans.exports()
     return [
         Family(
             "calls_total",
@@ -88,6 +89,8 @@ async def of_calls(journal: Journal, spans: Spans) -> list[Family]:
                 for sample in histogram(row.latencies, row.duration_us / 1e6, {"model": row.value})
             ],
         ),
+        one("exports_waiting", "gauge", "Spans that wait for the collector.", waiting),
+        one("exports_dropped_total", "counter", "Spans that no collector got.", dropped),
         *await _now(journal),
     ]
 

@@ -48,6 +48,12 @@ class Follower(Protocol):
     async def rebuild(self) -> None: ...
 
 
+class Runs(Protocol):
+    """What runs beside the projector, in the same process."""
+
+    async def run(self) -> None: ...
+
+
 class Projector:
     """Keeps the spans up with the journal. Several may run; the lock only saves them the same work."""
 
@@ -63,12 +69,14 @@ class Projector:
     ) -> None:
         self._journal = journal
         self._config = config or TracingConfig()
+        self._is_exported = self._config.otlp_endpoint is not None
         self._swept = b""
         self._sweep_at_us = 0
         self._spans = spans
         self._contents = Contents(blobs)
         self._redact = redact
         self._clock = clock
+        self.exporter: Runs | None = None
         self.others: list[Follower] = []  # what else follows the journal, after the spans
 
     async def catch_up(self) -> int:
@@ -88,6 +96,7 @@ class Projector:
     async def run(self, lock_path: Path, *, patience: int = 0) -> None:
         """Until cancelled, once the lock is free; `patience` times it is left to a process better placed."""
         lock = None
+        exporting: asyncio.Task[None] | None = None
         try:
             while lock is None:
                 lock = FileLock.acquire(lock_path)
@@ -96,10 +105,15 @@ class Projector:
                     lock, patience = None, patience - 1
                 if lock is None:
                     await asyncio.sleep(STAND_BY_SECONDS)
+            if self.exporter is not None:
+                exporting = asyncio.create_task(self.exporter.run())
             while True:
                 await self._one_pass()
                 await asyncio.sleep(IDLE_SECONDS)
         finally:
+            if exporting is not None:
+                exporting.cancel()
+                await asyncio.gather(exporting, return_exceptions=True)
             if lock is not None:
                 lock.release()
 
@@ -136,6 +150,13 @@ class Projector:
 
     async def rebuild(self, note: Callable[[int], None] = lambda _: None) -> int:
         """Make the spans anew from the journal; how many calls and runs that were. What is going on goes on."""
+        is_exported, self._is_exported = self._is_exported, False  # a collector has them already
+        try:
+            return await self._read_all(note)
+        finally:
+            self._is_exported = is_exported
+
+    async def _read_all(self, note: Callable[[int], None]) -> int:
         await self._spans.clear()
         done = 0
         for list_after, apply in (
@@ -161,13 +182,15 @@ class Projector:
         found = await self._journal.read(read)
         batch = await asyncio.to_thread(self._projected, found)
         known = {recorded.call.id for recorded, _ in found}
-        await self._spans.apply(batch, [call_id for call_id in call_ids if call_id not in known])
+        gone = [call_id for call_id in call_ids if call_id not in known]
+        await self._spans.apply(batch, gone, is_exported=self._is_exported)
 
     async def project_runs(self, run_ids: Sequence[bytes]) -> None:
         """Write these runs as spans."""
         found = await self._journal.read(lambda tx: rows.runs(tx, dict.fromkeys(run_ids)))
         known = {run.id for run in found}
-        await self._spans.apply(map(run_span, found), [run_id for run_id in run_ids if run_id not in known])
+        gone = [run_id for run_id in run_ids if run_id not in known]
+        await self._spans.apply(map(run_span, found), gone, is_exported=self._is_exported)
 
     def _projected(self, found: Sequence[tuple[Recorded, str]]) -> list[Projected]:
         batch: list[Projected] = []

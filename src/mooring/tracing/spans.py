@@ -15,7 +15,7 @@ import msgspec
 from mooring.storage import Database, Tx
 
 from .records import CALLS, Dimension, Filter, Projected, Rollup, Span, Summary, Width
-from .repository import journal, rollups, schema, spans
+from .repository import exports, journal, rollups, schema, spans
 from .repository.journal import Standing
 from .repository.spans import FOREVER_US, SummaryRow
 from .sums import changes
@@ -67,7 +67,7 @@ class Spans:
 
     # writing -----------------------------------------------------------------
 
-    async def apply(self, batch: Iterable[Projected], gone: Iterable[bytes] = ()) -> None:
+    async def apply(self, batch: Iterable[Projected], gone: Iterable[bytes] = (), *, is_exported: bool = False) -> None:
         """Write these spans and take those out, with every sum that follows; twice is the same as once."""
         latest = {one.span.id: one for one in batch}
         removed = set(gone) - latest.keys()
@@ -82,6 +82,8 @@ class Spans:
             for total in totals:
                 spans.add(tx, total.project_id, total)
             rollups.add(tx, amounts)
+            if is_exported:
+                exports.queue(tx, latest)
 
         await (await self.opened()).write_async(write)
 
@@ -165,6 +167,10 @@ class Spans:
         """Everything so far, over all projects."""
         own = await self.opened()
         return await own.read_async(lambda tx: rollups.totals(tx, dimension))
+
+    async def exports(self) -> tuple[int, int]:
+        """Spans that wait for the collector, and spans that were dropped."""
+        return await (await self.opened()).read_async(exports.standing)
 
     async def counts(self) -> dict[str, int]:
         """Rows of the tables that grow."""

@@ -8,7 +8,7 @@ from mooring.storage.transaction import Tx
 
 from . import cross_project
 
-FORM = "2"  # of the tables below
+FORM = "3"  # of the tables below
 LOCK = 7_306_091_146_550_212_001  # the advisory lock of who creates or fills them; without meaning beside that
 
 TABLES = (
@@ -49,6 +49,7 @@ _CREATE = (
     " output_tokens {int} NOT NULL, settled_nanos {int} NOT NULL, held_nanos {int} NOT NULL,"
     " bytes_up {int} NOT NULL, bytes_down {int} NOT NULL, PRIMARY KEY (project_id, trace_id))",
     "CREATE INDEX IF NOT EXISTS trace_summaries_by_age ON trace_summaries (project_id, first_id)",
+    "CREATE TABLE IF NOT EXISTS trace_exports (id {bytes} PRIMARY KEY, turn {int} NOT NULL)",
     "CREATE TABLE IF NOT EXISTS trace_traffic (call_id {bytes} NOT NULL, batch_id {bytes} NOT NULL,"
     " place {int} NOT NULL, hop {int} NOT NULL, bytes_up {int} NOT NULL, bytes_down {int} NOT NULL,"
     " PRIMARY KEY (call_id, batch_id, place))",
