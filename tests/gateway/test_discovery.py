@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.gateway.servers import LLAMACPP, OLLAMA, OTHER_MODELS, STRANGER, VLLM, listening
 
+from mooring.core.registry import Registry
 from mooring.gateway import discovery
 from mooring.gateway.config import GatewayConfig, ProviderConfig
 from mooring.gateway.prices import Prices
@@ -111,3 +113,15 @@ def test_a_vendors_example_has_a_known_price() -> None:
             assert kind.example is not None, name
             account = kind(name, ProviderConfig(type=name, api_key="file:/dev/null"))
             assert prices.find(account, kind.example, 1_795_500_000_000_000) is not None, name
+
+
+def test_a_plug_in_that_does_not_load_stops_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "broken_vendor-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Name: broken-vendor\nVersion: 1\n")
+    (package / "entry_points.txt").write_text("[mooring.providers]\nbroken = not_installed_anywhere:Provider\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    fresh = Registry("provider", "mooring.providers", "mooring.gateway.providers", "Provider")
+    assert "broken" in fresh.names()
+    monkeypatch.setattr(discovery, "vendors", fresh)
+    assert discovery.keyed_vendors({"GROQ_API_KEY": "k"}) == {"groq": "GROQ_API_KEY"}

@@ -5,12 +5,13 @@ Ollama in its greeting. Whatever else listens there is left alone.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from mooring.core.errors import MooringError
+from mooring.core.errors import ConfigError, MooringError
 from mooring.net import HttpClient, Request
 from mooring.net.deadlines import Deadlines
 
@@ -38,8 +39,17 @@ class _Models(msgspec.Struct):
 
 def keyed_vendors(environment: Mapping[str, str]) -> dict[str, str]:
     """The vendors whose key is in the environment, and the variable that holds it."""
-    found = {name: key_env(vendors.get(name), environment) for name in vendors.names()}
+    found = {name: key_env(vendor, environment) for name, vendor in _all_vendors()}
     return {name: variable for name, variable in found.items() if variable is not None}
+
+
+def _all_vendors() -> list[tuple[str, type[Vendor]]]:
+    """Those that load; a user's plug-in that does not is told when it is used, not by every verb."""
+    found: list[tuple[str, type[Vendor]]] = []
+    for name in vendors.names():
+        with contextlib.suppress(ImportError, ConfigError):
+            found.append((name, vendors.get(name)))
+    return found
 
 
 async def watch(http: HttpClient, config: GatewayConfig, offer: Offer) -> None:
@@ -107,8 +117,7 @@ def _by_greeting(body: bytes | None) -> str | None:
 
 
 def _local_vendors() -> list[tuple[str, type[Vendor]]]:
-    found = [(name, vendors.get(name)) for name in vendors.names()]
-    return [(name, vendor) for name, vendor in found if vendor.owned_by or vendor.greeting]
+    return [(name, vendor) for name, vendor in _all_vendors() if vendor.owned_by or vendor.greeting]
 
 
 async def _get(http: HttpClient, url: str) -> bytes | None:
