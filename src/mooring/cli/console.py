@@ -44,9 +44,12 @@ def _run() -> int:
     Raises:
         _Problem: it did not come to one.
     """
+    stdout = sys.stdout
     try:
         code = mooring(standalone_mode=False)
     except SystemExit as leaving:
+        if sys.stdout is not stdout:  # click saw a closed pipe, put a silent one there, and ends with 1
+            raise BrokenPipeError from None
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except (click.Abort, KeyboardInterrupt):
         raise _Problem(Exit.INTERRUPTED, "interrupted", "Interrupted.") from None

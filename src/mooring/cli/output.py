@@ -58,6 +58,7 @@ class Listing(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         is_plain = not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names)
+        is_plain = is_plain and not ctx.resilient_parsing  # a shell that completes asks for the verbs themselves
         return super().parse_args(ctx, [self.default, *args] if is_plain else args)
 
 
