@@ -28,6 +28,7 @@ LINES: dict[str, Callable[[Path], list[str]]] = {
     "runs list": lambda folder: [],
     "runs uncertain": lambda folder: [uncertain_call()][1:],
     "runs resolve": lambda folder: [uncertain_call(), "--as", "failed"],
+    "runs forget": lambda folder: ["last"],
     "runs resume": lambda folder: ["last"],
     "runs cancel": lambda folder: [queued_run()],
     "replay": lambda folder: ["last", "--verify"],
