@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hmac
+import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,8 +32,9 @@ from mooring.guardrails.guardrails import Guardrails
 from mooring.guardrails.redactor import Redactor
 from mooring.journal.base import TOPICS
 from mooring.journal.journal import Journal
+from mooring.journal.records import RunRef
 from mooring.net import EgressPolicy, HttpClient, Request
-from mooring.rag import DocumentIndex, DocumentRepository, Origin, Rag
+from mooring.rag import DocumentIndex, DocumentRepository, Origin, Rag, Recalled
 from mooring.storage import Blobs, Database, Home, ProcessLock
 from mooring.storage.liveness import require_same_version
 from mooring.tracing.export import Exporter
@@ -180,12 +182,21 @@ async def build(
             database=database,
         )
         stack.push_async_callback(gateway.aclose, drain_seconds=config.server.drain_seconds)
+
+        async def recall(project_id: str, run: RunRef) -> Recalled | None:
+            call = await journal.find_step(project_id, run.run_id, run.step)
+            if call is None or call.kind != "retrieval" or call.state != "completed":
+                return None
+            request, _ = await journal.get_request(project_id, call.id)
+            return Recalled(call.id, request, await journal.get_body(project_id, call.id), call.attributes)
+
         rag = Rag(
             DocumentRepository(database, clock=clock, new_id=new_id),
             DocumentIndex(home.path / "index.db"),
             record_call=journal.record_call,
+            recall=recall,
             embed_for=lambda project_id, origin: _embed(
-                _through_gateway(gateway, Caller.service(project_id), origin)
+                _through_gateway(gateway, Caller.service(project_id, origin.api_key_id), origin)
                 if kind == "serve"
                 else _through_serve(http, home, project_id, origin)
             ),
@@ -242,10 +253,13 @@ def _embed(send: Callable[[bytes], Awaitable[bytes]]) -> Embed:
 def _through_gateway(gateway: Gateway, caller: Caller, origin: Origin) -> Callable[[bytes], Awaitable[bytes]]:
     """In `serve` itself."""
 
+    count = itertools.count(1)
+
     async def send(body: bytes) -> bytes:
-        outbound = await gateway.embed(
-            Inbound(caller=caller, body=body, headers=origin_headers(origin), path=EMBEDDINGS_PATH)
-        )
+        headers = origin_headers(origin)
+        if origin.run is not None:
+            headers |= _step_headers(origin.run, f"{origin.run.step}/embed#{next(count)}", body)
+        outbound = await gateway.embed(Inbound(caller=caller, body=body, headers=headers, path=EMBEDDINGS_PATH))
         assert isinstance(outbound.body, bytes)  # embeddings are never streamed
         if outbound.status != 200:
             raise Refused(outbound.status, outbound.body)
@@ -287,12 +301,24 @@ def origin_headers(origin: Origin) -> dict[bytes, bytes]:
     """The origin as the headers that a program of the user's would send."""
     headers = {b"x-mooring-tags": ",".join(origin.tags).encode()} if origin.tags else {}
     if origin.trace_id is not None:
-        headers[b"traceparent"] = b"00-%s-%s-01" % (origin.trace_id.hex().encode(), origin.trace_id[8:].hex().encode())
+        span = origin.parent_span_id or origin.trace_id[8:]
+        headers[b"traceparent"] = b"00-%s-%s-01" % (origin.trace_id.hex().encode(), span.hex().encode())
     if origin.user is not None:
         headers[b"x-mooring-user"] = origin.user.encode()
     if origin.session is not None:
         headers[b"x-mooring-session"] = origin.session.encode()
     return headers
+
+
+def _step_headers(run: RunRef, step: str, body: bytes) -> dict[bytes, bytes]:
+    """For a call inside a step of a run. Its key names what is asked: a step that is repeated may ask for less."""
+    shown = ids.show("run", run.run_id)
+    return {
+        b"x-mooring-run": shown.encode(),
+        b"x-mooring-step": step.encode(),
+        b"x-mooring-epoch": str(run.epoch).encode(),
+        b"idempotency-key": f"run/{shown}/{run.step}/embed/{digest(body).hex()[:24]}".encode(),
+    }
 
 
 def service_key(home: Home) -> str:

@@ -25,14 +25,16 @@ from mooring.wiring import Server, build
 PROJECT = "default"
 
 
-def config_for(sim: SimServer, checks: Sequence[Mapping[str, Any]] = ()) -> Config:
+def config_for(
+    sim: SimServer, checks: Sequence[Mapping[str, Any]] = (), rag: Mapping[str, Any] | None = None
+) -> Config:
     sim_provider = {
         "type": "sim",
         "base_url": f"{sim.url}/v1",
         "prices": {"*": {"input_usd": "0.25", "output_usd": "2"}},
     }
     return Config.model_validate(
-        {"gateway": {"providers": {"sim": sim_provider}}, "guardrails": {"checks": list(checks)}}
+        {"gateway": {"providers": {"sim": sim_provider}}, "guardrails": {"checks": list(checks)}, "rag": rag or {}}
     )
 
 
@@ -118,11 +120,14 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
 
     @contextlib.asynccontextmanager
     async def opened(
-        scripts: Mapping[str, Any] | None = None, *, checks: Sequence[Mapping[str, Any]] = ()
+        scripts: Mapping[str, Any] | None = None,
+        *,
+        checks: Sequence[Mapping[str, Any]] = (),
+        rag: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[World]:
         home = Home(tmp_path / "home")
         async with SimServer(scripts) as sim:
-            config = config_for(sim, checks)
+            config = config_for(sim, checks, rag)
             async with serving(config, home) as (serve, url), build(config, home, kind="worker") as worker:
                 yield World(sim, home, config, serve, worker, url)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import msgspec
 
 from mooring import App, AsyncContext, Context
+from mooring.agents.online import OnlineEffects
+from mooring.agents.serving import Serve
 from mooring.core import ids
-from mooring.core.clock import ManualClock
+from mooring.core.clock import ManualClock, SystemClock
 from mooring.journal.records import RunRecord
 
 from .conftest import Open, World
@@ -117,6 +119,54 @@ def test_a_collections_search_is_a_tool_that_finds_passages(world: Open, tmp_pat
             async with w.client() as client:
                 hits = await client.search("broken order", collection="handbook")
                 assert hits[0].path == "returns.md"
+
+    asyncio.run(scenario())
+
+
+def handbook(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "returns.md").write_text("# Returns\n\nA broken order may be returned within thirty days.\n")
+    return folder
+
+
+def test_a_search_in_a_tool_is_part_of_the_run_and_on_its_users_bill(world: Open, tmp_path: Path) -> None:
+    app = App("test")
+    app.agent("a", model="sim/agent", tools=[app.collection("handbook").search])
+
+    async def scenario() -> None:
+        async with world(rag={"embedding_model": "sim/embed"}) as w:
+            await w.serve.rag.ingest("default", "handbook", handbook(tmp_path))
+            run = await w.run(app, "a", "broken order")
+            assert run.state == "completed"
+            calls = [call for call in await w.serve.journal.list_calls("default") if call.run_id == run.id]
+            searched = [call for call in calls if call.kind in ("retrieval", "embedding")]
+            assert {call.kind for call in searched} == {"retrieval", "embedding"}
+            assert {(call.user, call.trace_id) for call in searched} == {("u_1", run.id)}
+            assert all(call.step and call.step.startswith("1.tool.0/search#1") for call in searched)
+            assert run.settled_nanos == sum(call.settled_nanos for call in calls)
+
+    asyncio.run(scenario())
+
+
+def test_a_search_that_is_run_again_gets_the_recorded_passages(world: Open, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with world(rag={"embedding_model": "sim/embed"}) as w:
+            await w.serve.rag.ingest("default", "handbook", handbook(tmp_path))
+            record = await w.start("a")
+            effects = OnlineEffects(
+                record, journal=w.worker.journal, serve=Serve(w.client), clock=SystemClock(), new_id=ids.new_id
+            )
+            claimed = await w.worker.journal.claim_run(["agent"])
+            assert claimed is not None
+            effects.record = claimed
+            first = await effects.search("1.tool.0/search#1", "handbook", "broken order", 3)
+            billed = w.sim.meter.totals().rows
+            await w.serve.rag.remove("default", "handbook", "returns.md")
+            assert await effects.search("1.tool.0/search#1", "handbook", "broken order", 3) == first
+            assert await effects.search("1.tool.0/search#2", "handbook", "broken order", 3) == []
+            assert w.sim.meter.totals().rows == billed
+            await effects.serve.close()
 
     asyncio.run(scenario())
 

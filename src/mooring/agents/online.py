@@ -125,6 +125,12 @@ class OnlineEffects:
         }
         return {name: value for name, value in named.items() if value}
 
+    async def search(self, step: str, collection: str, query: str, limit: int) -> Sequence[Hit]:
+        """Passages, as a step of this run: its trace, its user's budget, and the recorded answer if it was asked."""
+        client = await self.serve.client()
+        headers = {name: value for name, value in self._headers(step).items() if name != "idempotency-key"}
+        return await client.send_search(query, headers, collection=collection, limit=limit)
+
     def key(self, step: str) -> str:
         """The same in every worker that comes to this step."""
         return f"run/{ids.show('run', self.record.id)}/{step}"
@@ -260,9 +266,8 @@ class ToolContext:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
         return await self._effects.complete(f"{self._step}/{step}", canonical(body))
 
-    async def search(self, collection: str, query: str, limit: int) -> Sequence[Hit]:
-        client = await self._effects.serve.client()
-        return await client.search(query, collection=collection, limit=limit)
+    async def search(self, step: str, collection: str, query: str, limit: int) -> Sequence[Hit]:
+        return await self._effects.search(f"{self._step}/{step}", collection, query, limit)
 
     def now_us(self) -> int:
         return self._effects.now_us()

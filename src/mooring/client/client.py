@@ -147,10 +147,15 @@ class AsyncClient:
 
     async def search(self, query: str, *, collection: str | None = None, limit: int = 10) -> list[Hit]:
         """Passages of a collection, best first."""
-        body = {"query": query, "collection": collection, "limit": limit}
-        reply = await self._transport.call("POST", "/v1/search", _given(body))
-        found = reply.data.get("data", reply.data.get("hits")) if isinstance(reply.data, dict) else reply.data
-        return _convert(found, list[Hit], "/v1/search")
+        return await self.send_search(query, {}, collection=collection, limit=limit)
+
+    async def send_search(
+        self, query: str, headers: Mapping[str, str], *, collection: str | None = None, limit: int = 10
+    ) -> list[Hit]:
+        """A search with the headers of a run's step: what the worker uses."""
+        body = _given({"query": query, "collection": collection, "limit": limit})
+        reply = await self._transport.call("POST", "/v1/search", body, headers)
+        return _convert(reply.data.get("data") if isinstance(reply.data, dict) else None, list[Hit], "/v1/search")
 
     async def send_stream(self, body: Any, headers: Mapping[str, str]) -> AsyncIterator[Event]:
         """A streamed chat call from a body as it goes on the wire (a dict, or bytes): what the worker uses."""

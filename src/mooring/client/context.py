@@ -36,7 +36,7 @@ class ContextBackend(Protocol):
 
     async def model(self, step: str, messages: Any, options: dict[str, Any]) -> Completion: ...
 
-    async def search(self, collection: str, query: str, limit: int) -> Sequence[Hit]: ...
+    async def search(self, step: str, collection: str, query: str, limit: int) -> Sequence[Hit]: ...
 
     def now_us(self) -> int: ...
 
@@ -94,7 +94,8 @@ class AsyncContext(_Base):
         return await self._backend.model(self._step("model"), messages, {"model": model, **options})
 
     async def search(self, collection: str, query: str, *, limit: int = 5) -> Sequence[Hit]:
-        return await self._backend.search(collection, query, limit)
+        """Passages of a collection, best first: part of this run, and searched once however often it is resumed."""
+        return await self._backend.search(self._step("search"), collection, query, limit)
 
     async def sleep(self, seconds: float) -> None:
         """Wait until a moment that is written down: a resumed run waits for the rest only."""

@@ -55,7 +55,7 @@ _CLIENT_END = """
         self.close()
 """
 
-_SKIPPED = {"close", "send_stream"}  # close ends the thread too; send_stream is the worker's
+_SKIPPED = {"close", "send_search", "send_stream"}  # close ends the thread too; the others are the worker's
 
 
 def generate(source: str) -> str:

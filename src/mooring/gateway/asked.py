@@ -113,7 +113,7 @@ def read(inbound: Inbound, codec: Codec, plan_of: Callable[[str], Plan]) -> Aske
     """
     wire = codec.decode_request(inbound.body, model=inbound.model, is_stream=inbound.is_stream)
     request = wire.request
-    run = _run(inbound)
+    run = run_of(inbound)
     asker = whose(inbound, wire.fields, request.user)
     return Asked(
         inbound=inbound,
@@ -168,7 +168,13 @@ def check_key(key: str) -> None:
         )
 
 
-def _run(inbound: Inbound) -> RunRef | None:
+def run_of(inbound: Inbound) -> RunRef | None:
+    """The step of a run that speaks.
+
+    Raises:
+        PermissionDenied: it is not one of this server's own workers.
+        InvalidRequest: its headers are not whole.
+    """
     run = inbound.header(b"x-mooring-run")
     if run is None:
         return None

@@ -43,6 +43,7 @@ from .rooms import Rooms
 from .routing import Router
 from .streams import SSE, Relay
 from .translation import carriable
+from .whose import whose
 
 CHAT_PATH = "/v1/chat/completions"
 
@@ -135,12 +136,13 @@ class Gateway:
         """A recorded answer to one of this server's own processes as it was given: with the values, not their marks."""
         asked = self._chat.decode_request(request)
         wire = asked.request
+        user = whose(Inbound(Caller.service(project_id), b""), asked.fields, user or wire.user).user
         context = GuardContext(
             project_id,
             CHAT_PATH,
-            user=user or wire.user,
+            user=user,
             model=wire.model,
-            principal=principal(user or wire.user, None),
+            principal=principal(user, None),
         )
         guardrails = self._rooms.guardrails
         return whole(guardrails, self._chat, answer, guardrails.remember(wire, context), asked.fields)

@@ -49,9 +49,9 @@ class Caller:
     is_service: bool = False
 
     @classmethod
-    def service(cls, project_id: str) -> "Caller":
-        """A process of this home."""
-        return cls(project_id=project_id, scopes=SCOPES, is_service=True)
+    def service(cls, project_id: str, api_key_id: bytes | None = None) -> "Caller":
+        """A process of this home; with the key on whose behalf it works, which bears the cost."""
+        return cls(project_id=project_id, scopes=SCOPES, api_key_id=api_key_id, is_service=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from .config import RagConfig
 from .index import DocumentIndex
 from .ingest import IngestReport, Outcome
 from .job import IngestHandler
-from .rag import Origin, Preview, Rag
+from .origin import Origin, Recalled
+from .rag import Preview, Rag
 from .repository import DocumentRecord, DocumentRepository
 from .retrieve import Retrieval, Stage
 from .upload import Upload
@@ -27,6 +28,7 @@ __all__ = [
     "Preview",
     "Rag",
     "RagConfig",
+    "Recalled",
     "Retrieval",
     "Stage",
     "Upload",

@@ -8,21 +8,21 @@ is read from the ledger, so an index that is behind or lost can miss, never resu
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from mooring.client import Answer, Citation
 from mooring.core.errors import ConfigError, InvalidRequest, NotFound, StorageError
 from mooring.core.ids import NewId, new_id, read, show
-from mooring.core.seams import Complete, Embed, Hit
-from mooring.journal.records import CallAnswer, NewCall, RunRef
+from mooring.core.seams import Complete, Hit
+from mooring.journal.records import CallAnswer, NewCall
 
 from .answer import REFUSAL, build_request, find_pointers, is_refusal
 from .config import RagConfig
 from .embedding import Embedded, embed_pending
 from .index import DocumentIndex
 from .ingest import IngestReport, Outcome, Progress, ingest_source, prepare
+from .origin import EmbedFor, Origin, Recall, RecordCall, recalled
 from .parser import Parser
 from .repository import ChunkRecord, Collection, DocumentRecord, DocumentRepository, Span
 from .retrieve import Retrieval, Retriever
@@ -31,31 +31,6 @@ from .upload import UPLOADS, Upload, check_upload
 LONGEST_QUESTION = 8_000  # characters
 MOST_HITS = 100
 _BATCH = 32  # documents that go into the index in one transaction
-
-
-class RecordCall(Protocol):
-    """The journal's way in for a call that needs no attempt."""
-
-    async def __call__(self, call: NewCall, answer: CallAnswer, /) -> None: ...
-
-
-class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
-    """On whose behalf a search is made; it goes into the journal."""
-
-    trace_id: bytes | None = None
-    parent_span_id: bytes | None = None
-    api_key_id: bytes | None = None
-    run: RunRef | None = None
-    user: str | None = None
-    session: str | None = None
-    tags: tuple[str, ...] = ()
-    release_id: bytes | None = None
-
-
-class EmbedFor(Protocol):
-    """Vectors on somebody's behalf: whose project pays, and which trace they belong to."""
-
-    def __call__(self, project_id: str, origin: Origin, /) -> Embed: ...
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -80,6 +55,7 @@ class Rag:
         record_call: RecordCall,
         complete: Complete | None = None,
         embed_for: EmbedFor | None = None,
+        recall: Recall | None = None,
         config: RagConfig | None = None,
         new_id: NewId = new_id,
     ) -> None:
@@ -87,6 +63,7 @@ class Rag:
         self._index = index
         self._record_call = record_call
         self._complete = complete
+        self._recall = recall
         self._config = config or RagConfig()
         self._new_id = new_id
         self._embed_for = embed_for if self._config.embedding_model else None
@@ -252,6 +229,11 @@ class Rag:
         if len(query) > LONGEST_QUESTION:
             raise InvalidRequest(f"The question is longer than {LONGEST_QUESTION:,} characters.", param="question")
         limit = max(1, min(limit or self._config.passages, MOST_HITS))
+        request = msgspec.json.encode({"collection": collection, "query": query, "limit": limit})
+        if origin.run is not None and self._recall is not None:
+            made = await self._recall(project_id, origin.run)
+            if made is not None and made.request == request:
+                return recalled(made)
         stored = await self._collection(project_id, collection)
         await self._refresh(project_id, stored)
         embed = self._embed_for(project_id, origin) if self._embed_for else None
@@ -264,7 +246,7 @@ class Rag:
                 kind="retrieval",
                 name=f"rag/{collection}",
                 trace_id=origin.trace_id or call_id,
-                request_body=msgspec.json.encode({"collection": collection, "query": query, "limit": limit}),
+                request_body=request,
                 parent_span_id=origin.parent_span_id,
                 api_key_id=origin.api_key_id,
                 run=origin.run,

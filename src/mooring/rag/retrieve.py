@@ -109,6 +109,7 @@ class Retriever:
         try:
             vector = (await vectors_of([query], embed=embed, model=self._model))[0]
         except MooringError as error:
+            _unless_refused(error)
             stages.append(Stage("dense", reason=str(error), model=self._model, milliseconds=_since(started)))
             return None, {}, {}
         best, others = await asyncio.to_thread(
@@ -137,11 +138,18 @@ class Retriever:
                 vector, {key: chunks[key].text for key in head}, embed=embed
             )
         except MooringError as error:
+            _unless_refused(error)
             stages.append(Stage("rerank", reason=str(error), model=self._model, milliseconds=_since(started)))
             return order, {}
         stages.append(Stage("rerank", True, candidates=len(head), milliseconds=_since(started), model=self._model))
         nearest = {key: max(similarity, cosines.get(key, 0.0)) for key, similarity in similarities.items()}
         return reorder(order, nearest), similarities
+
+
+def _unless_refused(error: MooringError) -> None:
+    """A spent budget or a lost run is the caller's to hear of; a model that fails only takes its stage away."""
+    if error.code in ("budget_exceeded", "lease_lost", "content_blocked"):
+        raise error
 
 
 def _since(started: float) -> float:

@@ -12,16 +12,15 @@ from typing import Any
 import msgspec
 
 from mooring.client import Citation
-from mooring.core import ids
 from mooring.core.errors import InvalidRequest
 from mooring.core.seams import Hit
 from mooring.gateway.codecs import registry as codecs
 from mooring.gateway.inbound import Inbound
-from mooring.rag import Origin
 from mooring.rag.answer import REFUSAL, build_request
-from mooring.wiring import Server
+from mooring.wiring import Server, origin_headers
 
 from .exchange import Exchange, Reply, json_reply
+from .origins import origin_of
 from .server import caller_of
 
 PREFIX = "rag/"
@@ -60,8 +59,8 @@ async def answer(rooms: Server, exchange: Exchange, collection: str) -> Reply:
     caller = caller_of(exchange)
     fields = await exchange.parse(dict[str, Any])
     question = question_of(fields)
-    headers, trace_id = traced(exchange)
-    origin = Origin(trace_id=trace_id, api_key_id=caller.api_key_id, user=_text(fields.get("user")))
+    origin = origin_of(rooms, exchange, user=_text(fields.get("user")), fields=fields)
+    headers = {**exchange.headers, **origin_headers(origin)}
     found = await rooms.rag.retrieve(caller.project_id, collection, question, origin=origin)
     shown = Cited(rooms, exchange, collection, found.hits)
     if not found.hits:
@@ -114,20 +113,6 @@ def _content(content: object) -> str:
     return "\n".join(
         str(part["text"]) for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)
     )
-
-
-def traced(exchange: Exchange) -> tuple[dict[bytes, bytes], bytes]:
-    """The caller's headers, with a trace that joins the search and the model's call."""
-    headers = dict(exchange.headers)
-    parts = headers.get(b"traceparent", b"").split(b"-")
-    try:
-        trace_id = bytes.fromhex(parts[1].decode("ascii")) if len(parts) == 4 else b""
-    except ValueError:
-        trace_id = b""
-    if len(trace_id) != 16 or not any(trace_id):
-        trace_id = ids.new_id()
-        headers[b"traceparent"] = b"00-%s-%s-01" % (trace_id.hex().encode(), trace_id[8:].hex().encode())
-    return headers, trace_id
 
 
 class Cited:

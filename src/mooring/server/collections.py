@@ -11,10 +11,11 @@ from mooring.client import Answer
 from mooring.core import ids
 from mooring.core.errors import InvalidRequest, NotFound
 from mooring.journal.records import NewRun
-from mooring.rag import DocumentRecord, Origin, Upload
+from mooring.rag import DocumentRecord, Upload
 from mooring.wiring import Server
 
 from .exchange import Exchange, Reply, Word, json_reply
+from .origins import origin_of, without_run
 from .runs import show_run
 from .server import Route, caller_of
 
@@ -126,19 +127,19 @@ def collection_routes(rooms: Server) -> list[Route]:
             exchange.params["collection"],
             body.query,
             limit=body.limit,
-            origin=origin_of(exchange),
+            origin=origin_of(rooms, exchange),
         )
         return json_reply({"object": "list", "data": found.hits, "stages": found.stages, "call_id": found.call_id})
 
     async def answer(exchange: Exchange) -> Reply:
         caller = caller_of(exchange)
         body = await exchange.parse(Question)
-        origin = origin_of(exchange, user=body.user, session=body.session, tags=tuple(body.tags))
+        origin = origin_of(rooms, exchange, user=body.user, session=body.session, tags=tuple(body.tags))
         answer = await rooms.rag.answer(
             caller.project_id,
             exchange.params["collection"],
             body.question,
-            complete=rooms.complete(caller, origin),
+            complete=rooms.complete(caller, without_run(origin)),
             model=body.model,
             limit=body.limit,
             origin=origin,
@@ -206,19 +207,19 @@ def folder_routes(rooms: Server) -> list[Route]:
             body.collection or DEFAULT_COLLECTION,
             body.query,
             limit=body.limit,
-            origin=origin_of(exchange),
+            origin=origin_of(rooms, exchange),
         )
         return json_reply({"object": "list", "data": hits})
 
     async def ask(exchange: Exchange) -> Reply:
         caller = caller_of(exchange)
         body = await exchange.parse(Ask)
-        origin = origin_of(exchange, user=body.user, session=body.session, tags=tuple(body.tags))
+        origin = origin_of(rooms, exchange, user=body.user, session=body.session, tags=tuple(body.tags))
         answer = await rooms.rag.answer(
             caller.project_id,
             body.collection or DEFAULT_COLLECTION,
             body.question,
-            complete=rooms.complete(caller, origin),
+            complete=rooms.complete(caller, without_run(origin)),
             model=body.model,
             limit=body.limit,
             origin=origin,
@@ -230,15 +231,6 @@ def folder_routes(rooms: Server) -> list[Route]:
         Route("POST", "/v1/search", "read", search),
         Route("POST", "/v1/ask", "call", ask),
     ]
-
-
-def origin_of(
-    exchange: Exchange, *, user: str | None = None, session: str | None = None, tags: tuple[str, ...] = ()
-) -> Origin:
-    """On whose behalf; one trace id joins the retrieval and the model call."""
-    return Origin(
-        trace_id=ids.new_id(), api_key_id=caller_of(exchange).api_key_id, user=user, session=session, tags=tags
-    )
 
 
 def show_answer(answer: Answer) -> dict[str, Any]:
