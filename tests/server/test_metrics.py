@@ -73,8 +73,10 @@ def test_bytes_are_counted_at_the_socket_and_belong_to_their_call(run: Any) -> N
         before = await site.rooms.spans.after(b"", 1_000)
         await site.rooms.projector.rebuild()
         assert await site.rooms.spans.after(b"", 1_000) == before
+        assert await site.rooms.edge.prune(before_us=0) == 0
         again = await report(site.rooms.journal, site.rooms.spans, site.rooms.blobs, trace)
         assert again == moved
+        assert await site.rooms.edge.prune(before_us=site.rooms.clock.now_us() + 1) == 1
 
     run(scenario)
 

@@ -49,7 +49,7 @@ async def serve(config: Config, home: Home, *, app_path: Path | None = None) -> 
         background = [
             asyncio.create_task(sweep(rooms.journal)),
             asyncio.create_task(discovery.watch(rooms.http, config.gateway, rooms.gateway.offer)),
-            asyncio.create_task(rooms.edge.run()),
+            asyncio.create_task(rooms.edge.run(keep_days=config.tracing.hour_days)),
             # Where workers run, one of them takes this on: their loops carry no paid streams.
             asyncio.create_task(rooms.projector.run(home.projector_lock, patience=PATIENCE)),
         ]

@@ -9,7 +9,7 @@ class TracingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     minute_days: int = Field(default=7, ge=1, description="How long sums per minute are kept.")
-    hour_days: int = Field(default=400, ge=1, description="How long sums per hour are kept.")
+    hour_days: int = Field(default=400, ge=1, description="How long sums per hour and counted bytes are kept.")
     otlp_endpoint: str | None = Field(
         default=None,
         pattern=r"^https?://",

@@ -5,6 +5,7 @@ which nothing was counted is unknown, never zero.
 """
 
 import asyncio
+import contextlib
 import logging
 import struct
 from collections.abc import Iterable, Sequence
@@ -33,6 +34,7 @@ HOPS: tuple[Hop, ...] = ("client-serve", "worker-serve", "serve-provider", "serv
 CLIENT, WORKER = 0, 1
 _RECORD = struct.Struct("<16sBqq")
 FLUSH_SECONDS = 1.0
+PRUNE_SECONDS = 3_600
 MOST_BYTES = 1 << 20  # waiting in memory: what comes beyond it is counted as lost, not kept
 
 
@@ -87,6 +89,10 @@ class Edge:
             return
         self._buffer += _RECORD.pack(call_id, WORKER if is_service else CLIENT, bytes_up, bytes_down)
 
+    async def prune(self, *, before_us: int) -> int:
+        """Forget what was counted before this time."""
+        return await self._database.write_async(lambda tx: rows.prune(tx, before_us))
+
     async def flush(self) -> None:
         """Write what was counted."""
         if not self._buffer:
@@ -99,12 +105,17 @@ class Edge:
             log.warning("bytes were counted and not kept: %s", error)
             self.lost += len(data) // _RECORD.size
 
-    async def run(self) -> None:
-        """Until cancelled; what was counted last is written then."""
+    async def run(self, *, keep_days: int) -> None:
+        """Until cancelled; what was counted last is written then. Once an hour what is too old is forgotten."""
+        prune_at = self._clock.monotonic()
         try:
             while True:
                 await asyncio.sleep(FLUSH_SECONDS)
                 await self.flush()
+                if self._clock.monotonic() >= prune_at:
+                    prune_at += PRUNE_SECONDS
+                    with contextlib.suppress(MooringError):
+                        await self.prune(before_us=self._clock.now_us() - keep_days * 86_400_000_000)
         finally:
             await asyncio.shield(self.flush())
 

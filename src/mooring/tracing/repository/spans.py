@@ -172,6 +172,7 @@ def remove(tx: Tx, ids: Iterable[bytes]) -> None:
             tx.execute("DELETE FROM trace_contents WHERE seq = ?", row)
             tx.execute(_FORGET_WORDS[tx.dialect], row)
             tx.execute("DELETE FROM trace_exports WHERE id = ?", (span_id,))
+            tx.execute("DELETE FROM trace_traffic WHERE call_id = ?", (span_id,))
 
 
 def add(tx: Tx, project_id: str, total: Total) -> None:

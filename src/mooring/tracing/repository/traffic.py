@@ -45,6 +45,12 @@ def after(tx: Tx, batch_id: bytes, limit: int) -> list[bytes]:
     return [bytes(row[0]) for row in rows]
 
 
+@cross_project("retention is of the whole installation")
+def prune(tx: Tx, before_us: int) -> int:
+    """Forget batches from before this time."""
+    return tx.execute("DELETE FROM traffic WHERE at_us < ?", (before_us,))
+
+
 @cross_project("a batch holds exchanges of every project; what reads them joins with calls")
 def apply(tx: Tx, batch_id: bytes, exchanged: Sequence[Exchanged]) -> None:
     """Write a batch's exchanges, once."""
