@@ -1,7 +1,7 @@
 """Upkeep of a whole journal: what a restored copy must not do again, and whether a journal is in order."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -127,9 +127,23 @@ def windows_with_other_sums(tx: Tx) -> int:
     )
 
 
-def blobs_of(table: str, columns: list[str], row: tuple[Any, ...]) -> Iterator[BlobRef]:
-    """The blobs that a row of any table names: `*_codec` says how the `*_data` beside it is kept."""
-    fields = dict(zip(columns, row, strict=True))
-    for name, codec in fields.items():
-        if name.endswith("codec") and codec is not None and codec % FRAME == BLOB:
-            yield BlobRef(fields["project_id"], fields[name.removesuffix("codec") + "data"])
+def blobs_of(columns: list[str]) -> Callable[[tuple[Any, ...]], Iterator[BlobRef]] | None:
+    """How to find the blobs that a table's rows name: `*_codec` says how the `*_data` beside it is kept.
+
+    None: rows with these columns name none.
+    """
+    pairs = [
+        (place, columns.index(name.removesuffix("codec") + "data"))
+        for place, name in enumerate(columns)
+        if name.endswith("codec")
+    ]
+    if not pairs:
+        return None
+    project = columns.index("project_id")
+
+    def find(row: tuple[Any, ...]) -> Iterator[BlobRef]:
+        for codec, data in pairs:
+            if row[codec] is not None and row[codec] % FRAME == BLOB:
+                yield BlobRef(row[project], row[data])
+
+    return find

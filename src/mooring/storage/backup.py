@@ -74,7 +74,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     parts: dict[str, Part]
 
 
-BlobsOf = Callable[[str, list[str], Row], Iterator[BlobRef]]
+BlobsOf = Callable[[list[str]], Callable[[Row], Iterator[BlobRef]] | None]
 Say = Callable[[str], None]
 
 
@@ -156,12 +156,12 @@ def _add_tables(archive: Writer, tx: Tx, blobs_of: BlobsOf, say: Say) -> tuple[d
     blobs: set[BlobRef] = set()
     for table in snapshot.tables():
         columns, name = snapshot.columns_of(table), str(table.name)
-        counts[name] = 0
+        counts[name], find = 0, blobs_of(columns)
         for number, page in enumerate(snapshot.pages(tx, table), 1):
             archive.add(f"tables/{name}/{number:06}.msgpack.zst", compressor.compress(msgspec.msgpack.encode(page)))
             counts[name] += len(page)
-            for row in page:
-                blobs.update(blobs_of(name, columns, row))
+            if find is not None:
+                blobs.update(blob for row in page for blob in find(row))
         say(f"{name}: {counts[name]:,} rows")
     return counts, blobs
 
