@@ -5,8 +5,8 @@ import logging
 from functools import partial
 
 from mooring.core.errors import MooringError
+from mooring.core.registry import late
 from mooring.storage import Blobs, FileLock
-from mooring.storage.backup import may_remove_blobs
 from mooring.wiring import Server
 
 log = logging.getLogger("mooring.upkeep")
@@ -39,7 +39,7 @@ async def sweep_blobs(rooms: Server) -> int:
     """Remove orphans of an hour ago and older; the bytes that this freed. Not while a backup reads them."""
     blobs = Blobs(rooms.home.blobs_dir)
     freed = 0
-    with may_remove_blobs(rooms.home.run_dir) as may:
+    with late("mooring.storage.backup").may_remove_blobs(rooms.home.run_dir) as may:
         if not may:
             return 0
         for project_id in await rooms.journal.projects():

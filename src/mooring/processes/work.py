@@ -1,6 +1,7 @@
 """`mooring worker`: one worker process on one home, with a handler for each kind of run."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from mooring.agents import AgentRunner, LoadedApp, load
 from mooring.client import AsyncClient
 from mooring.config import Config
 from mooring.rag import IngestHandler
+from mooring.storage.database import engine_of, is_current
 from mooring.storage.home import Home
 from mooring.wiring import Server, build
 
@@ -16,6 +18,7 @@ from .upkeep import keep
 from .worker import Handler, Worker, stop_on_signals
 
 Load = Callable[[str | Path], LoadedApp]
+SCHEMA_SECONDS = 5.0
 READY = "ready"  # what a warm worker says in its lock file
 
 
@@ -25,6 +28,7 @@ async def work(config: Config, home: Home, *, app_path: Path | None = None, repo
     The app is loaded before the first run is claimed, so that a take-over does not wait for imports. With a `report`
     it stays with the code that it has loaded: whoever reads the report replaces it when there is newer code.
     """
+    await schema_made(config, home)
     async with build(config, home, kind="worker") as rooms:
         found: Load = load
         if app_path is not None:
@@ -45,6 +49,17 @@ async def work(config: Config, home: Home, *, app_path: Path | None = None, repo
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+
+
+async def schema_made(config: Config, home: Home) -> None:
+    """A moment for `serve` to make a new home's database: what migrates would stay in this worker's memory.
+
+    Where nobody does, this worker does it when the moment is over.
+    """
+    engine = engine_of(config.database_url() or home.database_url)
+    until = time.monotonic() + SCHEMA_SECONDS
+    while not await asyncio.to_thread(is_current, engine) and time.monotonic() < until:
+        await asyncio.sleep(0.05)  # another process writes it: there is nothing to wait for
 
 
 def staying_with(app_path: Path, loaded: LoadedApp) -> Load:
