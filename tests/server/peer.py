@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import uvloop
+
 from mooring.core.errors import MooringError
 from mooring.server.connection import Connection, Patience
 from mooring.server.exchange import Exchange, Reply
@@ -86,4 +88,4 @@ def talk(story: Story, *, answer: Answer = echo, patience: Patience = PATIENT, l
             tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
             await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
 
-    asyncio.run(whole())
+    uvloop.run(whole())  # as the server does: it refuses what asyncio's own loop forgives

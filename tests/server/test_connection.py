@@ -231,6 +231,28 @@ def test_a_client_that_hangs_up_is_noticed_by_who_asks() -> None:
     talk(story, answer=waiting)
 
 
+def test_a_stream_that_ends_because_its_reader_has_gone_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    over = asyncio.Event()
+
+    async def parts(exchange: Exchange) -> AsyncIterator[bytes]:
+        yield b"first"
+        await exchange.disconnected()
+        over.set()
+
+    async def stream(exchange: Exchange) -> Reply:
+        return Reply(200, parts(exchange), "text/plain")
+
+    async def story(peer: Peer) -> None:
+        peer.writer.write(ASK)
+        await peer.reader.readuntil(b"first")
+        peer.writer.close()
+        await asyncio.wait_for(over.wait(), 5)
+        await asyncio.sleep(0)
+
+    talk(story, answer=stream)
+    assert not caplog.records
+
+
 def test_a_stream_is_closed_when_its_reader_has_gone() -> None:
     closed = asyncio.Event()
 

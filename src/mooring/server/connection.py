@@ -254,7 +254,7 @@ class Connection(asyncio.Protocol):
             close = getattr(body, "aclose", None)
             if close is not None:
                 await asyncio.shield(close())
-        if is_chunked:
+        if is_chunked and not exchange.is_gone:
             self._down += len(_LAST_CHUNK)
             transport.write(_LAST_CHUNK)
 
