@@ -3,7 +3,12 @@
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How fast examples are made says how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile("here", suppress_health_check=[hypothesis.HealthCheck.too_slow], deadline=None)
+hypothesis.settings.load_profile("here")
 
 ROOT = str(Path(__file__).parents[1])
 if ROOT not in sys.path:  # so that a room's conftest can say `from tests.databases import …`

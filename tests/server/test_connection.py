@@ -130,6 +130,16 @@ def test_what_is_no_request_is_refused_and_the_connection_closed(request_: bytes
     talk(story)
 
 
+def test_a_head_may_follow_a_large_body_in_one_packet() -> None:
+    async def story(peer: Peer) -> None:
+        body = b"a" * 190_000
+        peer.writer.write(b"POST /big HTTP/1.1\r\nhost: x\r\ncontent-length: 190000\r\n\r\n" + body + ASK)
+        assert await peer.answer() == (200, b"POST /big |" + body)
+        assert await peer.answer() == (200, b"GET /hello |")
+
+    talk(story)
+
+
 def test_answers_that_are_due_go_out_before_the_connection_is_closed_over_nonsense() -> None:
     async def story(peer: Peer) -> None:
         peer.writer.write(ASK + b"nonsense\r\n\r\n")

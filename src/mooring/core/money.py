@@ -54,6 +54,9 @@ class Price(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def cost_nanos(self, usage: Usage) -> int:
         """Nano-dollars of one attempt, rounded up once."""
+        if not usage.has_parts:
+            picos = usage.input_tokens * self.input_picos + usage.output_tokens * self.output_picos
+            return -(-picos // PICOS_PER_NANO) + self.request_nanos
         picos = 0
         rest = usage.input_tokens
         for tokens, price in (

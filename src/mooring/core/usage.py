@@ -22,12 +22,25 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     output_audio_tokens: int = 0
     is_estimated: bool = False
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether any of it has a price of its own, maybe."""
+        return bool(
+            self.cached_input_tokens
+            or self.reasoning_tokens
+            or self.cache_write_tokens
+            or self.input_audio_tokens
+            or self.output_audio_tokens
+        )
+
     def checked(self) -> "Usage":
         """Itself, if no part is negative or larger than its total.
 
         Raises:
             UpstreamMalformed: the provider's numbers contradict each other.
         """
+        if not self.has_parts and 0 <= self.input_tokens <= MOST_TOKENS and 0 <= self.output_tokens <= MOST_TOKENS:
+            return self
         input_parts = (self.cached_input_tokens, self.cache_write_tokens, self.input_audio_tokens)
         output_parts = (self.reasoning_tokens, self.output_audio_tokens)
         if (

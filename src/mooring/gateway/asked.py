@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -28,8 +27,7 @@ RESPONSE_KEYS = "response/"
 _EPOCH = re.compile(r"[0-9]{1,15}")
 
 
-@dataclass(slots=True)
-class Asked:
+class Asked(msgspec.Struct):
     """`request` and `fields` are as the caller sent them until the input guards have changed them."""
 
     inbound: Inbound
@@ -42,7 +40,7 @@ class Asked:
     key: str | None
     run: RunRef | None
     whose: Whose
-    slot: Slot = field(default_factory=Slot)
+    slot: Slot = msgspec.field(default_factory=Slot)
 
     @property
     def user(self) -> str | None:

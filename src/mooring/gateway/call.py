@@ -1,7 +1,8 @@
 """One call while it is being answered: the sums over its attempts, and what all of them need."""
 
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from mooring.core import ids
 from mooring.core.errors import MooringError, NoTargetLeft
@@ -14,8 +15,7 @@ from .asked import Asked
 from .rooms import Rooms
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """`is_open` once its row is written, `is_closed` once that has its answer; `failures` in the caller's words."""
 
     rooms: Rooms
@@ -26,10 +26,10 @@ class Call:
     number: int = 0
     settled_nanos: int = 0
     is_cost_known: bool = True
-    verdicts: list[Verdict] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    targets: set[str] = field(default_factory=set)
-    left_out: list[str] = field(default_factory=list)
+    verdicts: list[Verdict] = []
+    failures: list[str] = []
+    targets: set[str] = set()
+    left_out: list[str] = []
     error: MooringError | None = None
     wire_code: str | None = None
     dropped: tuple[str, ...] = ()

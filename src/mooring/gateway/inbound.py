@@ -1,13 +1,13 @@
 """What the server hands in and gets back: one HTTP request and its answer, without a web framework."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from .keys import Caller
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
+class Inbound(msgspec.Struct, frozen=True):
     """One request as it came: `headers` by lower-case name, `query` as raw bytes, `body` whole.
 
     `is_internal` marks Mooring's own questions (a judge, a rewriter), so that guards do not recurse.
@@ -17,7 +17,7 @@ class Inbound:
 
     caller: Caller
     body: bytes
-    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    headers: Mapping[bytes, bytes] = {}
     method: str = "POST"
     path: str = "/v1/chat/completions"
     query: bytes = b""
@@ -31,11 +31,10 @@ class Inbound:
         return None if value is None else value.decode("latin-1")
 
 
-@dataclass(slots=True)
-class Outbound:
+class Outbound(msgspec.Struct):
     """The answer: a whole body, or an iterator of a stream's bytes, to be closed by whoever stops early."""
 
     status: int = 200
     body: bytes | AsyncIterator[bytes] = b""
     content_type: str = "application/json"
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    headers: list[tuple[bytes, bytes]] = []

@@ -1,6 +1,7 @@
 """A response whose head has come; the body is read as chunks or whole."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from typing import Protocol, Self
 
@@ -31,6 +32,11 @@ class Traffic:
         self.down = 0
 
 
+@functools.lru_cache(maxsize=256)
+def _wire_name(name: str) -> bytes:
+    return name.lower().encode("latin-1")
+
+
 class Headers:
     """Header lines in order, names in lower case; look-up ignores case."""
 
@@ -41,7 +47,7 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """The first value of this name."""
-        wanted = name.lower().encode("latin-1")
+        wanted = _wire_name(name)
         for key, value in self.raw:
             if key == wanted:
                 return value.decode("latin-1")
@@ -49,7 +55,7 @@ class Headers:
 
     def get_all(self, name: str) -> list[str]:
         """Every value of this name, in order."""
-        wanted = name.lower().encode("latin-1")
+        wanted = _wire_name(name)
         return [value.decode("latin-1") for key, value in self.raw if key == wanted]
 
 

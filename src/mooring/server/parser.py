@@ -43,13 +43,18 @@ class RequestParser:
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
-        self._head_bytes = 0
+        self._packet = 0
+        self._fed = 0  # in the packets behind the one in which this head began
         self._is_again = False
 
     def feed(self, data: bytes) -> None:
         """Parse what has come; afterwards look at `problem`, `phase` and `is_full`."""
+        self._packet = len(data)
+        self._fed += self._packet
         try:
             self._feed(data)
+            if self.phase == "head" and self._fed > HEAD_BYTES:
+                self.problem = _HeadTooLarge("The request's head is too large.", hint="Send fewer or shorter headers.")
         except httptools.HttpParserError:
             self.problem = self.problem or InvalidRequest("This is not an HTTP/1.1 request.")
 
@@ -71,35 +76,31 @@ class RequestParser:
     def on_message_begin(self) -> None:
         if not self._is_again:
             self.phase = "head"
+            self._fed = 0
             self._url = b""
             self._headers = {}
-            self._head_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         if self._is_again:
             return
         self._url += url
-        self._head_bytes += len(url)
-        if self._head_bytes > HEAD_BYTES:
-            self.problem = _HeadTooLarge("The request's URL is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._is_again:
             return
         name = name.lower()
-        headers = self._headers
-        self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > HEAD_BYTES or len(headers) >= HEADERS:
-            self.problem = _HeadTooLarge("The request's headers are too large.", hint="Send fewer or shorter ones.")
-        elif name in headers and name in _ONCE:
-            self.problem = InvalidRequest(f"The header '{name.decode('latin-1')}' came twice.")
-        elif name == b"cookie" and name in headers:  # proxies from HTTP/2 split it
-            headers[name] += b"; " + value
-        else:
-            headers[name] = value
+        if name in self._headers:
+            if name in _ONCE:
+                self.problem = InvalidRequest(f"The header '{name.decode('latin-1')}' came twice.")
+            elif name == b"cookie":  # proxies from HTTP/2 split it
+                value = self._headers[name] + b"; " + value
+        self._headers[name] = value
 
     def on_headers_complete(self) -> None:
         if self._is_again or self.problem is not None:
+            return
+        if len(self._headers) > HEADERS or (self._is_large() and self._head_bytes() > HEAD_BYTES):
+            self.problem = _HeadTooLarge("The request's headers are too large.", hint="Send fewer or shorter ones.")
             return
         parser = self._parser
         try:
@@ -120,6 +121,13 @@ class RequestParser:
             on_wanted=self._on_wanted,
         )
         self._on_request(self.incoming)
+
+    def _is_large(self) -> bool:
+        """Whether the head is worth adding up; its packets may hold other things as well."""
+        return self._packet + self._fed > HEAD_BYTES // 2
+
+    def _head_bytes(self) -> int:
+        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers.items())
 
     def on_body(self, data: bytes) -> None:
         if self.incoming is not None:
