@@ -1,5 +1,5 @@
 # `make demo` and `make test` do all set-up by themselves. Everything else is for those who work on Mooring.
-.PHONY: demo test lint types contracts check coverage bench test-soak clean
+.PHONY: demo test lint types contracts check coverage bench test-soak test-interop clean
 PY := .venv/bin/python
 WORKERS ?= auto
 
@@ -36,6 +36,10 @@ bench: ## Figures against peers measured in the same run.
 test-soak: ## The long batteries behind the promises.
 	@scripts/venv requirements-dev.lock
 	@$(PY) -m pytest -m soak && .venv/bin/mooring verify crash --runs 50 && .venv/bin/mooring verify crash --runs 50 --kill serve && .venv/bin/mooring verify ledger --clients 64 --disconnect 0.3 --kill serve && .venv/bin/mooring verify faults
+
+test-interop: ## Official SDKs, each in its own environment, against a server of their own. SDK=name runs one.
+	@scripts/venv requirements-dev.lock
+	@$(PY) tests/interop/run.py $(SDK)
 
 clean: ## Remove the environment and the data of the demo.
 	rm -rf .venv .mooring

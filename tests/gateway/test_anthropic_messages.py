@@ -357,3 +357,22 @@ def test_streams_of_the_other_wire_hide_their_usage_from_those_who_did_not_ask(r
         assert '"prompt_tokens"' in shown.body.decode()
 
     run(scenario)
+
+
+def test_what_costs_more_than_the_list_says_is_refused_under_a_budget(run: Callable[..., None]) -> None:
+    async def scenario(made: House) -> None:
+        await made.journal.put_budget(
+            "default", scope="model", subject="anthropic/echo", window="total", cap_nanos=10**12
+        )
+        block = {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+        for body, why in (
+            (say("", messages=[{"role": "user", "content": [block]}]), "an hour's cache"),
+            (say("hi", speed="fast"), "faster tier"),
+            (say("hi", mcp_servers=[{"name": "x"}]), "vendor's own tools"),
+        ):
+            answer = await ask(made, "anthropic_messages", body)
+            assert answer.status == 402
+            assert why in answer.json["error"]["message"]
+        assert (await ask(made, "anthropic_messages", say("hi"))).status == 200
+
+    run(scenario)

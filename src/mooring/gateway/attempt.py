@@ -142,7 +142,7 @@ class Attempt:
         checked = await self._rooms.guardrails.check_output(answer, call.asked.context)
         call.verdicts.extend(checked.verdicts)
         if codec.name != call.asked.codec.name:
-            body = translated(call.asked, codec, body, checked.value, call.shown_id)
+            body = translated(call, codec, body, checked.value)
         elif checked.is_changed:
             body = codec.rewrite_response(body, checked.value)
         await self.finish("completed", answer=CallAnswer(state="completed", body=body, attributes=call.attributes()))

@@ -10,10 +10,17 @@ from mooring.core.messages import ChatRequest, MediaPart, Message, ToolResultPar
 
 from .provider import Vendor
 
-# Fields of the OpenAI wire by which a call costs more than its tokens at the list price.
+# Fields of any wire by which a call costs more than its tokens at the list price.
 _UNBOUNDED_FIELDS = {
     "web_search_options": "a web search is billed by the vendor per search",
     "vendor_tools": "a vendor's own tools are billed by the vendor",
+    "mcp_servers": "a vendor's own tools are billed by the vendor",
+    "container": "a vendor's own tools are billed by the vendor",
+    "speed": "Anthropic's faster tier costs more than the list price",
+    "inference_geo": "a region may cost more than the list price",
+    "cache_ttl": "an hour's cache costs more than the list's price of writing",
+    "cachedContent": "the size of a cached content is not known",
+    "generationConfig.responseModalities": "what is no text costs more than text",
 }
 _DEARER_TIERS = frozenset({"priority", "auto"})
 

@@ -25,7 +25,7 @@ from mooring.net.sse import SseParser
 
 from .attempt import Attempt, oversized
 from .hangup import HangUp
-from .translation import named_by_call
+from .translation import as_told
 
 SSE = "text/event-stream; charset=utf-8"
 EVENT_LIMIT_BYTES = 16 * 1024 * 1024
@@ -240,12 +240,9 @@ class Relay:
         (self._held if is_end or self._held else self._pending).append(self._out.encode_event(data))
 
     def _emit(self, events: list[Event]) -> None:
-        if not events:
-            return
-        if self._out.id_prefix is not None:
-            shown, out = self.call.shown_id, self._out
-            events = [named_by_call(one, out, shown) if isinstance(one, MessageStart) else one for one in events]
-        self._pending.append(self._encoder.encode(events))
+        if events:
+            told = [as_told(event, self.call) if isinstance(event, MessageStart) else event for event in events]
+            self._pending.append(self._encoder.encode(told))
 
     def _flush(self) -> bytes:
         data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)

@@ -5,18 +5,21 @@ Nothing is lost quietly. What a wire cannot carry is refused by name, unless the
 """
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from mooring.core.errors import InvalidRequest
+from mooring.core.events import MessageStart
 from mooring.core.messages import ChatRequest, ChatResponse
 
 from .asked import Asked
+from .call import Call
 from .codecs import DIMENSIONS, Codec, Fields
 from .fidelity import FEATURES, VENDOR_TOOLS, features_of, param_of, without
 from .plan import Plan, Target
 
+Told = TypeVar("Told", ChatResponse, MessageStart)
 ALLOW_DROP = b"x-mooring-allow-drop"
 _EVERYTHING = frozenset({"*", "true"})
 _SHARED = frozenset({VENDOR_TOOLS, DIMENSIONS})
@@ -97,14 +100,18 @@ def outgoing(asked: Asked, codec: Codec) -> tuple[Fields, tuple[str, ...]]:
     return codec.encode_request(found.request), found.dropped
 
 
-def translated(asked: Asked, codec: Codec, body: bytes, answer: ChatResponse, shown: str) -> bytes:
+def translated(call: Call, codec: Codec, body: bytes, answer: ChatResponse) -> bytes:
     """An answer of the codec's wire in the caller's; vectors have no canonical form and are read from its body."""
+    asked = call.asked
     if codec.kind == "embedding":
-        named = answer if answer.model else msgspec.structs.replace(answer, model=asked.request.model)
+        named = msgspec.structs.replace(answer, id=call.shown_id, model=answer.model or asked.request.model)
         return asked.codec.encode_vectors(codec.vectors(body), named, asked.fields)
-    return asked.codec.encode_response(named_by_call(answer, asked.codec, shown), asked.fields)
+    return asked.codec.encode_response(as_told(answer, call), asked.fields)
 
 
-def named_by_call(value: Any, codec: Codec, shown: str) -> Any:
-    """An answer, or the start of one, under the call's own id, on wires whose answers can be asked for again."""
-    return value if codec.id_prefix is None else msgspec.structs.replace(value, id=shown)
+def as_told(value: Told, call: Call) -> Told:
+    """An answer, or the start of one, as the caller's wire tells it: dated, and where answers can be asked for again,
+    under the call's own id."""
+    named = value.id if call.asked.codec.id_prefix is None else call.shown_id
+    dated = value.created_at or call.rooms.clock.now_us() // 1_000_000
+    return msgspec.structs.replace(value, id=named, created_at=dated)

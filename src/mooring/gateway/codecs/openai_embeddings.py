@@ -117,7 +117,8 @@ class Codec(openai_chat.Codec):
         ]
         used = response.usage.input_tokens if response.usage else 0
         usage = {"prompt_tokens": used, "total_tokens": used}
-        return _encode({"object": "list", "data": data, "model": response.model, "usage": usage})
+        fields = {"object": "list", "data": data, "model": response.model, "usage": usage}
+        return _encode({"id": response.id, **fields})  # Mistral's clients want an id
 
     def check_answer(self, request: ChatRequest, response: ChatResponse) -> None:
         """One vector per input: fewer would be a shortened success."""

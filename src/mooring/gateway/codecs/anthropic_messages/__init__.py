@@ -40,7 +40,7 @@ class Codec(BaseCodec):
         {"unsigned thinking", "tool call signatures", "names of participants", "image detail", "metadata"}
     )
     own_hints: ClassVar[frozenset[str]] = frozenset(
-        {"cache_control", "context_management", "diagnostics", "inference_geo", "service_tier", "speed"}
+        {"cache_control", "cache_ttl", "context_management", "diagnostics", "inference_geo", "service_tier", "speed"}
     )
 
     def decode_request(self, body: bytes, *, model: str | None = None, is_stream: bool = False) -> WireRequest:

@@ -3,9 +3,11 @@
 A call of a function may lack an id, and its answer then names the function alone: the canonical turns get ids by place.
 """
 
+import mimetypes
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -191,7 +193,13 @@ def wire_part(part: Part, names: dict[str, str] | None = None) -> dict[str, Any]
         case MediaPart():
             if part.data is not None:
                 return {"inlineData": {"mimeType": part.media_type or "", "data": part.data}}
-            return {"fileData": {"fileUri": part.url} | ({"mimeType": part.media_type} if part.media_type else {})}
+            return {"fileData": {"mimeType": part.media_type or _guessed(part), "fileUri": part.url}}
+
+
+def _guessed(part: MediaPart) -> str:
+    """The type of what an address names, which this wire wants to know."""
+    found = mimetypes.guess_type(urlsplit(part.url or "").path)[0]
+    return found or ("application/octet-stream" if part.kind == "file" else f"{part.kind}/*")
 
 
 def _signed(signature: str | None) -> dict[str, str]:

@@ -166,6 +166,8 @@ def _choice_of(choice: str | _Choice | None) -> ToolChoice | None:
             return None
         case "auto" | "none" | "required":
             return ToolChoice(mode=choice)
+        case "any":  # Mistral's clients say so
+            return ToolChoice(mode="required")
         case str():
             raise InvalidRequest(
                 f"Unknown tool_choice '{choice[:40]}'. Known: auto, none, required.", param="tool_choice"
@@ -267,6 +269,9 @@ def _rewritten_messages(raw: Any, before: tuple[Message, ...], after: tuple[Mess
 def prepare(fields: Fields, *, model: str, is_stream: bool, cap_field: str | None, cap_tokens: int) -> None:
     """The target's model name, usage asked for in a stream, and the output cap where one is due."""
     fields["model"] = model
+    choice = fields.get("tool_choice")
+    if isinstance(choice, msgspec.Raw) and bytes(choice) == b'"any"':
+        fields["tool_choice"] = "required"  # the word that every server of this wire knows, Mistral's too
     if is_stream:
         options = fields.get("stream_options")
         if isinstance(options, msgspec.Raw):

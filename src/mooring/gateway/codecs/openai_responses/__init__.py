@@ -63,6 +63,18 @@ class Codec(openai_chat.Codec):
     def encode_response(self, response_: ChatResponse, asked: Fields) -> bytes:
         return response.encode_response(response_, asked)
 
+    def rewrite_response(self, body: bytes, response_: ChatResponse) -> bytes:
+        return response.rewrite_response(body, response_)
+
+    def is_error(self, body: bytes) -> bool:
+        return False  # no provider is asked on this wire
+
+    def without_usage(self, data: bytes) -> bytes | None:
+        return data
+
+    def encode_event(self, data: bytes) -> bytes:
+        return events.sse(msgspec.json.decode(data).get("type", "message"), data)
+
     def decoder(self) -> events.Decoder:  # type: ignore[override]
         return events.Decoder()
 

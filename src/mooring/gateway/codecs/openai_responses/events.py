@@ -1,7 +1,6 @@
 """Streams of the responses wire: numbered events, in which items are added, grow and are done."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -20,12 +19,11 @@ from mooring.core.events import (
     ToolCallDelta,
     ToolCallStart,
     UsageReport,
-    events_of,
 )
 from mooring.core.messages import ChatResponse, RefusalPart, TextPart, ThinkingPart
 
 from .. import Fields
-from .items import call_item, message_item, reasoning_item, said
+from .items import Item, call_item, message_item, parts_of, reasoning_item, said
 from .response import decode_response, response_object, status_of
 
 _encode = msgspec.json.encode
@@ -34,31 +32,85 @@ _encode = msgspec.json.encode
 class _Event(msgspec.Struct):
     type: str = ""
     response: msgspec.Raw = msgspec.Raw(b"")
+    item: Item | None = None
+    item_id: str = ""
+    delta: str = ""
     message: str | None = None
     code: str | None = None
 
 
+class _Started(msgspec.Struct):
+    id: str = ""
+    model: str = ""
+    created_at: float = 0
+
+
 _decode = msgspec.json.Decoder(_Event).decode
+_decode_started = msgspec.json.Decoder(_Started).decode
 
 
 class Decoder:
-    """Reads the answer out of the last event, which repeats all of it."""
+    """One stream's state: which item is which call. What the last event repeats is not said twice."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, int] = {}
+        self._handlers: dict[str, Callable[[_Event], list[Event]]] = {
+            "response.created": self._started,
+            "response.output_item.added": self._added,
+            "response.output_item.done": self._done,
+            "response.output_text.delta": lambda event: [TextDelta(event.delta)],
+            "response.refusal.delta": lambda event: [RefusalDelta(event.delta)],
+            "response.reasoning_summary_text.delta": lambda event: [ThinkingDelta(event.delta)],
+            "response.function_call_arguments.delta": self._arguments,
+            "response.completed": self._ended,
+            "response.incomplete": self._ended,
+            "response.failed": self._broken,
+            "error": self._broken,
+        }
 
     def feed(self, data: bytes) -> list[Event]:
-        """Nothing until the last event.
+        """The canonical events of one event.
 
         Raises:
-            UpstreamMalformed: not JSON.
+            UpstreamMalformed: not JSON, or fields of another type.
         """
         try:
             event = _decode(data)
+            handle = self._handlers.get(event.type)  # none for what only repeats, or for an event of a later day
+            return handle(event) if handle is not None else []
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UpstreamMalformed(f"An event is not in the responses format: {error}.", is_billable=True) from error
-        if event.type in ("response.completed", "response.incomplete"):
-            return list(events_of(decode_response(bytes(event.response))))
-        if event.type in ("error", "response.failed"):
-            return [StreamError(code=event.code or "upstream_error", message=event.message or "It failed.")]
-        return []
+
+    def _started(self, event: _Event) -> list[Event]:
+        found = _decode_started(event.response)
+        return [MessageStart(found.id, found.model, int(found.created_at))]
+
+    def _added(self, event: _Event) -> list[Event]:
+        item = event.item
+        if item is None or item.type != "function_call":
+            return []
+        place = self._calls[item.id or ""] = len(self._calls)
+        return [ToolCallStart(place, item.call_id or "", item.name or "")]
+
+    def _done(self, event: _Event) -> list[Event]:
+        """A thought's signature stands where it is whole; all else has been said by then."""
+        item = event.item
+        if item is None or item.type != "reasoning" or not item.encrypted_content:
+            return []
+        thought = parts_of(item, {})[0]
+        assert isinstance(thought, ThinkingPart)
+        return [ThinkingDelta("", thought.signature, thought.data)]
+
+    def _arguments(self, event: _Event) -> list[Event]:
+        return [ToolCallDelta(self._calls[event.item_id], event.delta)] if event.item_id in self._calls else []
+
+    def _ended(self, event: _Event) -> list[Event]:
+        found = decode_response(bytes(event.response))
+        usage: list[Event] = [UsageReport(found.usage)] if found.usage is not None else []
+        return [ChoiceEnd(found.choices[0].finish_reason), *usage, MessageEnd()]
+
+    def _broken(self, event: _Event) -> list[Event]:
+        return [StreamError(code=event.code or "upstream_error", message=event.message or "It failed.")]
 
 
 class Encoder:
@@ -75,7 +127,8 @@ class Encoder:
         self._signature: ThinkingDelta = ThinkingDelta()
 
     def observe(self, data: bytes, events: Sequence[Event]) -> None:
-        """Nothing passes on this wire: its answers are named here."""
+        """What was written before is counted as if it were written here."""
+        self.encode(events)
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """Whole server-sent events."""
@@ -85,8 +138,7 @@ class Encoder:
         self._whole.add(event)
         match event:
             case MessageStart():
-                self._start = event if event.created_at else msgspec.structs.replace(event, created_at=int(time.time()))
-                self._whole.add(self._start)
+                self._start = event
                 started = self._response("in_progress")
                 return self._say("response.created", response=started) + self._say(
                     "response.in_progress", response=started

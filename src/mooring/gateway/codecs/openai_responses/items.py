@@ -45,6 +45,7 @@ class Item(msgspec.Struct):
     """Any item of the input or the output."""
 
     type: str = "message"
+    id: str | None = None
     role: str | None = None
     content: str | list[dict[str, Any]] | None = None
     call_id: str | None = None

@@ -8,6 +8,7 @@ from mooring.core.errors import UpstreamMalformed
 from mooring.core.messages import ChatResponse, Choice, FinishReason, Message, Part, ToolCallPart
 from mooring.core.usage import Usage
 
+from ...rewriting import is_same, substituted, substitutions
 from .. import Fields
 from .items import Item, output_items, parts_of
 
@@ -134,6 +135,16 @@ def decode_response(body: bytes) -> ChatResponse:
         ) from error
     choice = Choice(0, Message("assistant", parts), _finish_of(wire, parts))
     return ChatResponse(wire.id, wire.model, (choice,), _usage_of(wire.usage), int(wire.created_at))
+
+
+def rewrite_response(body: bytes, response: ChatResponse) -> bytes:
+    """The body with what the guards changed."""
+    before = decode_response(body)
+    fields: dict[str, Any] = _decode_any(body)
+    changed = {**fields, "output": substituted(fields["output"], substitutions(before.choices, response.choices))}
+    if not is_same(decode_response(_encode(changed)).choices, response.choices):
+        changed["output"] = output_items(response.choices[0].message.parts, response.id.rpartition("_")[2])
+    return _encode(changed)
 
 
 def _finish_of(wire: _Response, parts: tuple[Part, ...]) -> FinishReason:

@@ -1,0 +1,53 @@
+"""What the `openai` SDK does: chat, stream, tools, structured output, errors, embeddings, responses."""
+
+import sys
+
+import openai
+import pydantic
+
+client = openai.OpenAI(base_url=f"{sys.argv[1]}/v1", api_key=sys.argv[2], max_retries=0)
+PARAMETERS = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}
+TOOL = {"type": "function", "function": {"name": "refund", "parameters": PARAMETERS}}
+
+
+class Order(pydantic.BaseModel):
+    order: str
+
+
+def say(text):
+    return [{"role": "user", "content": text}]
+
+
+for provider in ("sim", "anthropic", "gemini"):
+    chat = client.chat.completions.create(model=f"{provider}/echo", messages=say("hello"))
+    assert chat.choices[0].message.content == "hello"
+    assert chat.usage.completion_tokens == 2
+    stream = client.chat.completions.create(model=f"{provider}/echo", messages=say("one two"), stream=True)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices) == "one two"
+    called = client.chat.completions.create(model=f"{provider}/agent", messages=say('order "81"'), tools=[TOOL])
+    (call,) = called.choices[0].message.tool_calls
+    messages = [
+        *say('order "81"'),
+        called.choices[0].message,
+        {"role": "tool", "tool_call_id": call.id, "content": "ok"},
+    ]
+    assert (
+        client.chat.completions.create(model=f"{provider}/agent", messages=messages, tools=[TOOL])
+        .choices[0]
+        .message.content
+    )
+    parsed = client.chat.completions.parse(model=f"{provider}/json", messages=say("order 81"), response_format=Order)
+    assert parsed.choices[0].message.parsed == Order(order="81")
+    with client.responses.stream(model=f"{provider}/echo", input="one two") as events:
+        list(events)
+        assert events.get_final_response().output_text == "one two"
+    found = client.responses.parse(model=f"{provider}/json", input="order 81", text_format=Order)
+    assert found.output_parsed == Order(order="81")
+for model in ("sim/embed", "gemini/embed"):
+    assert len(client.embeddings.create(model=model, input=["a", "b"]).data) == 2
+try:
+    client.chat.completions.create(model="nobody/x", messages=say("x"))
+    raise SystemExit("no error")
+except openai.NotFoundError as error:
+    if not (error.code == "not_found"):
+        raise
