@@ -35,7 +35,7 @@ bench: ## Figures against peers measured in the same run.
 
 test-soak: ## The long batteries behind the promises.
 	@scripts/venv requirements-dev.lock
-	@$(PY) -m pytest -m soak && .venv/bin/mooring verify crash --runs 50 && .venv/bin/mooring verify crash --runs 50 --kill serve && .venv/bin/mooring verify ledger --clients 64 --disconnect 0.3 --kill serve && .venv/bin/mooring verify faults
+	@$(PY) -m pytest -m soak && .venv/bin/mooring verify crash --runs 50 && .venv/bin/mooring verify crash --runs 50 --kill serve && .venv/bin/mooring verify ledger --clients 64 --disconnect 0.3 --kill serve && .venv/bin/mooring verify faults && .venv/bin/mooring verify structured
 
 test-interop: ## Official SDKs, each in its own environment, against a server of their own. SDK=name runs one.
 	@scripts/venv requirements-dev.lock

@@ -55,6 +55,7 @@ LINES: dict[str, Callable[[Path], list[str]]] = {
     "verify crash": lambda folder: ["--runs", "0"],  # the batteries themselves run in `make verify` and tests/e2e
     "verify ledger": lambda folder: ["--cap-usd", "much"],
     "verify faults": lambda folder: ["--only", "no fault is called so"],
+    "verify structured": lambda folder: ["--answers", "1"],
     "completion": lambda folder: ["bash"],
 }
 

@@ -132,6 +132,20 @@ def faults(context: click.Context, only: str, postgres: str | None, as_json: boo
     finish(context, report, as_json=as_json)
 
 
+@verify_command.command("structured", epilog=examples("mooring verify structured --answers 60"))
+@click.option("--answers", default=500, show_default=True, type=click.IntRange(1, 100_000), help="Malformed answers.")
+@POSTGRES
+@json_option("holds", "answers", "mended", "repaired", "moved", "refused", "leaks", "wrong", "repair_nanos")
+@click.pass_context
+def structured(context: click.Context, answers: int, postgres: str | None, as_json: bool) -> None:
+    """Answers that are not the JSON that was asked for: mended, asked for again, or refused; and what that costs."""
+    from mooring.verify.structured import structured as battery
+
+    with database(postgres) as url:
+        report = battery(answers=answers, log=note, database_url=url)
+    finish(context, report, as_json=as_json)
+
+
 @contextlib.contextmanager
 def database(server: str | None) -> Iterator[str | None]:
     """A new database on the server, or None for SQLite."""

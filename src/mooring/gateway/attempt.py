@@ -34,7 +34,7 @@ from mooring.journal.records import AttemptIntent, AttemptResult, CallAnswer
 from mooring.net.request import Request
 from mooring.net.response import Response, Traffic
 
-from . import size, tracecontext
+from . import size, structured, tracecontext
 from .call import Call
 from .codecs import Failure
 from .health import Run
@@ -141,10 +141,11 @@ class Attempt:
         codec.check_answer(call.asked.request, answer)
         checked = await self._rooms.guardrails.check_output(answer, call.asked.context)
         call.verdicts.extend(checked.verdicts)
+        held = structured.held(call, checked.value)
         if codec.name != call.asked.codec.name:
-            body = translated(call, codec, body, checked.value)
-        elif checked.is_changed:
-            body = codec.rewrite_response(body, checked.value)
+            body = translated(call, codec, body, held)
+        elif held is not answer:
+            body = codec.rewrite_response(body, held)
         await self.finish("completed", answer=CallAnswer(state="completed", body=body, attributes=call.attributes()))
         return body
 
@@ -217,7 +218,7 @@ class Attempt:
     async def _intent(self) -> AttemptIntent:
         """The body to send, the most that it can cost, and the budgets that must bear it."""
         call, rooms, vendor, target = self.call, self._rooms, self._vendor, self.step.target
-        asked, codec = call.asked, self.codec
+        asked, codec = structured.shaped(call, target, is_repair=self.step.reason == "repair"), self.codec
         budgets = await self._budgets()
         is_capped = bool(budgets.ids) or (asked.run is not None)
         cap = asked.request.max_output_tokens

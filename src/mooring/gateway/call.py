@@ -6,6 +6,7 @@ import msgspec
 
 from mooring.core import ids
 from mooring.core.errors import MooringError, NoTargetLeft
+from mooring.core.messages import Message
 from mooring.core.money import show_usd
 from mooring.core.text import shorten
 from mooring.guardrails.check import BlockedByCheck, Verdict
@@ -31,6 +32,7 @@ class Call(msgspec.Struct):
     targets: set[str] = set()
     left_out: list[str] = []
     error: MooringError | None = None
+    correction: tuple[Message, ...] = ()
     wire_code: str | None = None
     dropped: tuple[str, ...] = ()
 

@@ -116,6 +116,12 @@ class ModelConfig(Section):
     total_seconds: float | None = Field(
         default=None, gt=0, description="Longest call, all its targets and waits included."
     )
+    repairs: int | None = Field(
+        default=None,
+        ge=0,
+        le=5,
+        description="Hold answers to the JSON that was asked for: mend them, and ask each target again so often.",
+    )
     cache_seconds: int | None = Field(
         default=None,
         gt=0,

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from mooring.core.errors import Blocked, MooringError, UpstreamError
 
 from .codecs import Failure, FailureKind, ReadsHeaders
+from .mending import OutputInvalid
 from .route_config import BreakerConfig
 
 log = logging.getLogger("mooring.gateway")
@@ -196,7 +197,7 @@ class Targets:
 
 def _effect(error: MooringError | None, failure: Failure | None) -> Effect | None:
     """What an outcome says of the target; None where it says nothing: cancelled, hung up, a mistake of ours."""
-    if error is None or isinstance(error, Blocked):
+    if error is None or isinstance(error, Blocked | OutputInvalid):
         return "none"
     if failure is not None:
         return EFFECTS[failure.kind]

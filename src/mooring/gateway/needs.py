@@ -28,9 +28,10 @@ class Demand(NamedTuple):
     has_tools: bool
     json_output: str
     parameters: frozenset[str]
+    is_held: bool = False  # to its JSON by Mooring itself, whatever the target can do
 
 
-def demand_of(request: ChatRequest, fields: Iterable[str]) -> Demand:
+def demand_of(request: ChatRequest, fields: Iterable[str], *, is_held: bool = False) -> Demand:
     """Read off the request; `fields` are the names in its body."""
     characters = 0
     modalities = {"text"}
@@ -49,6 +50,7 @@ def demand_of(request: ChatRequest, fields: Iterable[str]) -> Demand:
         has_tools=bool(request.tools),
         json_output={"json_object": "object", "json_schema": "schema"}.get(kind, "none"),
         parameters=frozenset(SAME_FIELD.get(name, name) for name in fields) - COMMON_FIELDS,
+        is_held=is_held,
     )
 
 
@@ -66,7 +68,7 @@ def _lacks_by_itself(demand: Demand, facts: FactsConfig) -> str | None:
         return f"has a context of {facts.context_tokens} tokens, and about {demand.context_tokens} are needed"
     if demand.has_tools and facts.tools is False:
         return "cannot call tools"
-    if demand.json_output != "none" and facts.json_output == "none":
+    if demand.json_output != "none" and facts.json_output == "none" and not demand.is_held:
         return "cannot be held to JSON"
     return None
 

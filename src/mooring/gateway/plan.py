@@ -31,6 +31,7 @@ class Plan:
     output_cap_tokens: int
     total_seconds: float | None = None
     cache_seconds: int | None = None
+    repairs: int | None = None
     strategy: Strategy = "ordered"
     needs: NeedsConfig = NO_NEEDS
     is_plain: bool = True

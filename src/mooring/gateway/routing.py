@@ -90,7 +90,7 @@ class Router:
 
     def judge(self, plan: Plan, request: ChatRequest, fields: Iterable[str], *, conversation: str = "") -> list[Judged]:
         """Every target with what is thought of it: those that can answer in their order, then the others."""
-        demand = demand_of(request, fields)
+        demand = demand_of(request, fields, is_held=plan.repairs is not None and not request.is_stream)
         able: dict[str, Candidate] = {}
         unable: list[Judged] = []
         by_name = {str(target): target for target in plan.targets}
@@ -125,6 +125,7 @@ class Router:
             targets=targets,
             output_cap_tokens=cap,
             total_seconds=total_seconds,
+            repairs=configured.repairs if configured else None,
             cache_seconds=configured.cache_seconds if configured else None,
             strategy=strategy,
             needs=needs,

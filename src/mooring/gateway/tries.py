@@ -22,10 +22,11 @@ from mooring.net.deadlines import Deadlines
 from .codecs import Failure, FailureKind
 from .config import GatewayConfig
 from .health import Targets
+from .mending import OutputInvalid
 from .plan import Plan, Step, Target
 from .provider import Vendor
 
-Disposition = Literal["retry", "next", "stop"]
+Disposition = Literal["retry", "repair", "next", "stop"]
 
 _BY_KIND: dict[FailureKind, Disposition] = {
     "rate_limited": "retry",
@@ -43,6 +44,8 @@ def disposition(error: MooringError, failure: Failure | None) -> Disposition:
     """What an error means for the next step; `failure` is what the provider said, if it said anything."""
     if failure is not None:
         return _BY_KIND[failure.kind]
+    if isinstance(error, OutputInvalid):
+        return "repair"
     if isinstance(error, UpstreamDisconnected):
         return "retry"
     if isinstance(error, UpstreamRejected):
@@ -77,6 +80,7 @@ class Tries:
         self._now = now
         self._until = None if plan.total_seconds is None else now() + plan.total_seconds
         self._has_retried = False
+        self._repairs = plan.repairs or 0
 
     def deadlines(self, vendor: Vendor) -> Deadlines:
         """The provider's, or what is left of the call's time if that is less."""
@@ -106,7 +110,11 @@ class Tries:
         if what == "retry" and not self._has_retried and wait <= (most if left is None else min(left, most)):
             self._has_retried = True
             return Step(self._tried, "retry", wait)
+        if what == "repair" and self._repairs:
+            self._repairs -= 1
+            return Step(self._tried, "repair")
         self._has_retried = False
+        self._repairs = self._plan.repairs or 0
         context = self._tried.facts.context_tokens
         if is_too_long and context is not None:
             self._left = [one for one in self._left if (one.facts.context_tokens or context + 1) > context]

@@ -247,11 +247,12 @@ class ToolCall(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a script answers: reasoning first, then text, then tool calls."""
+    """What a script answers: reasoning first, then text, then tool calls. `is_verbatim`: whatever form was wanted."""
 
     text: str = ""
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    is_verbatim: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def _choose_tool(request: ChatBody, conversation: Conversation, reply: Reply) ->
 
 def _format(request: ChatBody, conversation: Conversation, reply: Reply) -> Reply:
     asked = request.response_format
-    if asked is None or asked.type == "text" or reply.tool_calls:
+    if asked is None or asked.type == "text" or reply.tool_calls or reply.is_verbatim:
         return reply
     value: Any = {"text": reply.text}
     if asked.json_schema is not None:

@@ -53,6 +53,7 @@ CATALOGUE: dict[str, Model] = {
     "agent": Model(scripts.agent, _MIDDLE, has_cache=True),
     "agent-parallel": Model(scripts.agent_parallel, _MIDDLE, has_cache=True),
     "json": Model(scripts.json, _CHEAP),
+    "sloppy": Model(scripts.sloppy, _CHEAP),
     "reasoner": Model(scripts.reasoner, SimPrice(1_100_009, 4_400_017, 550_007, 3_300_011), has_cache=True),
     "flaky": Model(scripts.flaky, _CHEAP, counts_attempts=True),
     "down": Model(scripts.down, _CHEAP),

@@ -52,6 +52,13 @@ def json(conversation: Conversation) -> Reply:
     return Reply(text=msgspec.json.encode({"text": conversation.last_user_text}).decode())
 
 
+def sloppy(conversation: Conversation) -> Reply:
+    """Says what the user says, whatever form was asked for; told that it does not fit, it answers as it should."""
+    if "does not fit" in conversation.last_user_text:
+        return Reply(text=conversation.last_user_text)
+    return Reply(text=conversation.last_user_text, is_verbatim=True)
+
+
 def reasoner(conversation: Conversation) -> Reply:
     """Thinks aloud before it answers."""
     asked = conversation.last_user_text
