@@ -5,7 +5,6 @@ same target with the errors, so many times → the next target → an error that
 attempt of its own, journalled and billed. A target that is known to have no JSON mode is told the schema in words.
 """
 
-import dataclasses
 from typing import Any
 
 import msgspec
@@ -41,7 +40,7 @@ def shaped(call: Call, target: Target, *, is_repair: bool) -> Asked:
         request = msgspec.structs.replace(request, messages=(*request.messages, *call.correction))
     if request is asked.request:
         return asked
-    changed = dataclasses.replace(asked, request=request, fields=dict(asked.fields))
+    changed = msgspec.structs.replace(asked, request=request, fields=dict(asked.fields))
     changed.codec.rewrite_request(changed.fields, asked.request, request)
     return changed
 
