@@ -131,7 +131,7 @@ class Maker:
         for number in range(1, tries + 1):
             is_last = number == tries
             cost = self._random.randrange(20_000, 9_000_000) if is_last and kind != "tool" else 0
-            is_unknown = is_last and kind != "tool" and self._random.random() < 0.000_05
+            is_unknown = is_last and run[0] is None and self._random.random() < 0.000_05
             rows["attempts"].append(
                 (self.new_id(at_us + number), call_id, PROJECT, self._process, run[0], number, target,
                  "first" if number == 1 else "retry", bytes(32), "completed" if is_last else "failed",
