@@ -18,7 +18,7 @@ from mooring.core.errors import (
     UpstreamError,
     UpstreamMalformed,
 )
-from mooring.core.events import ChoiceEnd, Event, MessageEnd, MessageStart, StreamError, UsageReport
+from mooring.core.events import ChoiceEnd, Event, MessageEnd, MessageStart, StreamError, TextDelta, UsageReport
 from mooring.journal.records import CallAnswer
 from mooring.net.response import Response
 from mooring.net.sse import SseParser
@@ -201,7 +201,9 @@ class Relay:
             UpstreamError: the provider says that it broke, or ends an answer that it has not finished.
         """
         for event in events:
-            if isinstance(event, UsageReport):
+            if type(event) is TextDelta:  # nearly all of them
+                self._begun.add(event.choice)
+            elif isinstance(event, UsageReport):
                 self._attempt.usage = event.usage
             elif isinstance(event, MessageEnd):
                 self._is_over = self._is_answered(1)

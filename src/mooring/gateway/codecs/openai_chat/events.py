@@ -70,16 +70,10 @@ class Decoder:
         Raises:
             UpstreamMalformed: not JSON, or fields of another type.
         """
-        if data[:1] == b"[" and data.rstrip() == DONE:
-            return [MessageEnd()]
-        if not data.strip():
-            return []
         try:
             chunk = _decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise UpstreamMalformed(
-                f"An event of the stream is not in the OpenAI format: {error}.", is_billable=True
-            ) from error
+            return _without_json(data, error)
         if chunk.error is not None:
             described = describe(data)
             return [StreamError(code=described.code or "upstream_error", message=described.message)]
@@ -92,24 +86,37 @@ class Decoder:
                 self._delta(choice.index, choice.delta, events)
             if choice.finish_reason is not None:
                 events.append(ChoiceEnd(finish_of(choice.finish_reason), choice.index))
-        usage = trusted_usage(chunk.usage)
-        if usage is not None:
-            events.append(UsageReport(usage))
+        if chunk.usage is not None:
+            usage = trusted_usage(chunk.usage)
+            if usage is not None:
+                events.append(UsageReport(usage))
         return events
 
     def _delta(self, choice: int, delta: _Delta, events: list[Event]) -> None:
-        thinking = delta.reasoning_content or delta.reasoning
-        if thinking:
-            events.append(ThinkingDelta(thinking, choice=choice))
+        if delta.reasoning_content or delta.reasoning:
+            events.append(ThinkingDelta(delta.reasoning_content or delta.reasoning or "", choice=choice))
         if delta.content:
             events.append(TextDelta(delta.content, choice))
         if delta.refusal:
             events.append(RefusalDelta(delta.refusal, choice))
-        calls = delta.tool_calls or ()
-        if delta.function_call is not None:
-            calls = [WireToolCall(index=0, function=delta.function_call)]
-        for call in calls:
-            self._tools.setdefault(choice, _Tools()).add(choice, call, events)
+        if delta.tool_calls or delta.function_call is not None:
+            calls = delta.tool_calls or []
+            if delta.function_call is not None:
+                calls = [WireToolCall(index=0, function=delta.function_call)]
+            for call in calls:
+                self._tools.setdefault(choice, _Tools()).add(choice, call, events)
+
+
+def _without_json(data: bytes, error: Exception) -> list[Event]:
+    """The word that ends a stream, or nothing at all."""
+    word = data.strip()
+    if word == DONE:
+        return [MessageEnd()]
+    if word:
+        raise UpstreamMalformed(
+            f"An event of the stream is not in the OpenAI format: {error}.", is_billable=True
+        ) from error
+    return []
 
 
 class _Tools:
