@@ -376,3 +376,14 @@ def test_what_costs_more_than_the_list_says_is_refused_under_a_budget(run: Calla
         assert (await ask(made, "anthropic_messages", say("hi"))).status == 200
 
     run(scenario)
+
+
+def test_a_request_goes_to_the_first_target_whose_wire_can_carry_all_of_it(run: Callable[..., None]) -> None:
+    async def scenario(made: House) -> None:
+        body: dict[str, Any] = {"model": "either", "messages": [{"role": "user", "content": "hi"}]}
+        assert (await made.ask(body)).status == 200
+        assert made.sim.requests[-1].path == "/v1/messages"
+        assert (await made.ask({**body, "seed": 1})).status == 200
+        assert made.sim.requests[-1].path == "/v1/chat/completions"
+
+    run(scenario)

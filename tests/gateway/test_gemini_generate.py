@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from mooring.sim import Reply
@@ -241,9 +242,7 @@ def test_tokens_are_counted_or_estimated(run: Callable[..., None], provider: str
         body = say("one two three", f"{provider}/echo")
         inner = made.inbound({"generateContentRequest": {"model": f"models/{body['model']}", **body}})
         for inbound in (made.inbound({"contents": body["contents"]}), inner):
-            changed = type(inbound)(**{
-                name: getattr(inbound, name) for name in inbound.__dataclass_fields__ if name != "model"
-            }, model=body["model"])  # fmt: skip
+            changed = msgspec.structs.replace(inbound, model=body["model"])
             outbound = await made.gateway.count(changed, "gemini_count_tokens")
             assert outbound.status == 200, outbound.body
             assert isinstance(outbound.body, bytes)

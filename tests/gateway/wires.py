@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mooring.gateway.config import GatewayConfig, ProviderConfig
+from mooring.gateway.config import GatewayConfig, ModelConfig, ProviderConfig
 from mooring.net import SseParser
 
 from .house import Answer, House, house, read, sim_prices
@@ -28,6 +28,7 @@ def config(url: str) -> GatewayConfig:
             "anthropic": ProviderConfig(type="anthropic", base_url=f"{url}/v1", **own),
             "gemini": ProviderConfig(type="gemini", base_url=f"{url}/v1beta", **own),
         },
+        models={"either": ModelConfig(targets=("anthropic/echo", "sim/echo"))},
         retry_wait_seconds=0.0,
     )
 
@@ -45,11 +46,8 @@ async def ask(made: House, wire: str, body: dict[str, Any], **headers: str) -> A
     more: dict[str, Any] = {}
     if wire.startswith("gemini"):
         more = {"model": fields.pop("model"), "is_stream": fields.pop("stream", False)}
-    inbound = made.inbound(fields, **headers)
-    changed = type(inbound)(
-        **{name: getattr(inbound, name) for name in inbound.__dataclass_fields__ if name not in more}, **more
-    )
-    return await read(await made.gateway.ask(changed, wire))
+    inbound = msgspec.structs.replace(made.inbound(fields, **headers), **more)
+    return await read(await made.gateway.ask(inbound, wire))
 
 
 def data_of(body: bytes) -> list[Any]:

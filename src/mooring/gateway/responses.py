@@ -4,7 +4,6 @@ The next request names the one before it and brings only what is new. The items 
 request, which holds all that came before it, and its answer), so that nothing is kept twice.
 """
 
-import dataclasses
 from typing import Any
 
 import msgspec
@@ -75,7 +74,7 @@ class Responses:
         items = await self._input(record) + _decode_answer(await self._answer(record)).output
         fields: dict[str, Any] = dict(_decode_fields(inbound.body))
         fields["input"] = items + _items_of(fields.get("input"))
-        return dataclasses.replace(inbound, body=_encode(fields))
+        return msgspec.structs.replace(inbound, body=_encode(fields))
 
     async def get(self, project_id: str, response_id: str) -> bytes:
         """The answer's object.

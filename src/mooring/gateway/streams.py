@@ -234,7 +234,8 @@ class Relay:
         if not self._passes:
             self._emit(events)
             return
-        self._encoder.observe(payload, events)
+        if self._is_guarded:  # else nothing that must follow it is ever written anew
+            self._encoder.observe(payload, events)
         data = self._out.without_usage(payload) if self._hides_usage else payload
         if data is None:
             return
