@@ -23,7 +23,6 @@ from mooring.gateway.config import GatewayConfig, ProviderConfig, read_secret
 from mooring.gateway.discovery import keyed_vendors
 from mooring.gateway.provider import registry as providers
 from mooring.guardrails.config import GuardrailsConfig
-from mooring.guardrails.guardrails import Guardrails
 from mooring.guardrails.guardrails import mistakes as check_mistakes
 from mooring.guardrails.guardrails import registry as checks
 from mooring.journal.config import RetentionConfig
@@ -170,8 +169,6 @@ def mistakes(config: Config) -> list[str]:
     tries: dict[str, Callable[[], object]] = {
         f"gateway.providers.{name}": partial(_open_account, name, account) for name, account in accounts.items()
     }
-    for number, check in enumerate(config.guardrails.checks):
-        tries[f"guardrails.checks[{number}]"] = partial(Guardrails, GuardrailsConfig(checks=(check,)))
     tries["storage.url"] = config.database_url
     found = {path: _error_of(attempt) for path, attempt in tries.items()}
     return [error if error.startswith(path) else f"{path}: {error}" for path, error in found.items() if error]

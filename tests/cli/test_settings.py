@@ -65,17 +65,26 @@ def test_check_tells_what_would_fail_later_too(cli: Cli, file: Path) -> None:
     assert cli("config", "check").out == "The configuration is valid.\n"
     file.write_text(
         '[gateway.providers.a]\ntype = "openai"\n[gateway.providers.b]\n[storage]\nurl = "file:/nowhere/at/all"\n'
-        '[[guardrails.checks]]\ntype = "secrets_mask"\nstagess = []\n'
     )
     result = cli("config", "check")
     assert result.code == 2
     assert result.out == ""
     told = result.err.splitlines()
-    assert told[0] == "mooring: mooring.toml has 4 mistake(s):"
+    assert told[0] == "mooring: mooring.toml has 3 mistake(s):"
     assert told[1].startswith("  gateway.providers.a: The environment variable OPENAI_API_KEY is not set.")
     assert told[2].startswith("  gateway.providers.b: Provider 'b' has no base_url.")
-    assert told[3].startswith("  guardrails.checks[0] (secrets_mask): stagess")
-    assert told[4].startswith("  storage.url: The secret file /nowhere/at/all cannot be read")
+    assert told[3].startswith("  storage.url: The secret file /nowhere/at/all cannot be read")
+
+
+def test_check_tells_every_mistake_of_shape_before_what_would_fail_later(cli: Cli, file: Path) -> None:
+    file.write_text(
+        '[server]\nprot = 1\n[storage]\nurl = "file:/nowhere"\n'
+        '[[guardrails.checks]]\ntype = "secrets_mask"\nstagess = []\n'
+    )
+    told = cli("config", "check").err
+    assert "has 2 mistake(s)" in told
+    assert "Did you mean" in told
+    assert "stagess" in told
 
 
 def test_the_schema_refuses_what_the_server_refuses(cli: Cli, file: Path) -> None:

@@ -48,7 +48,7 @@ def check_a_killed_never_tool(s: Site) -> None:
     assert "says the log" in row["output"]
     assert [effect["requests"] for effect in s.effects()] == [1]
     assert "identical" in s.cli("replay", run, "--verify")
-    s.cli("runs", "resolve", entry["call_id"], "--as", "retry", code=1)  # it was decided
+    s.cli("runs", "resolve", entry["call_id"], "--as", "retry", code=5)  # it was decided
 
 
 @pytest.mark.parametrize(("decision", "mails"), [pytest.param("failed", 1, marks=pytest.mark.soak), ("retry", 2)])

@@ -25,7 +25,8 @@ from mooring.storage.schema_version import HEAD
 HINT = "run: python -m tests.storage.write_revision"
 SHAPES = {
     "sqlite": [
-        "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'alembic%' AND sql IS NOT NULL ORDER BY 1, 2"
+        "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+        " AND name NOT LIKE 'alembic%' AND name NOT LIKE 'sqlite%' ORDER BY 1, 2"
     ],
     "postgresql": [
         "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public'"
