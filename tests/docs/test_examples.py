@@ -122,3 +122,34 @@ def test_every_link_leads_somewhere() -> None:
             elif anchor and anchor not in anchors(file):
                 wrong.append(f"{page.relative_to(ROOT)}: {target} has no such heading")
     assert not wrong, "\n".join(wrong)
+
+
+def test_decisions_are_numbered_from_one_without_a_gap_and_titled_by_their_number() -> None:
+    found = sorted((ROOT / "docs" / "decisions").iterdir())
+    numbers = [int(page.name.partition("-")[0]) for page in found]
+    assert numbers == list(range(1, len(found) + 1)), "a record takes the number behind the last one"
+    untitled = [page.name for page, number in zip(found, numbers, strict=True) if not titled(page, number)]
+    assert not untitled, f"their first line is not '# <number>. <title>': {untitled}"
+
+
+def titled(page: Path, number: int) -> bool:
+    return page.read_text(encoding="utf-8").startswith(f"# {number}. ")
+
+
+def test_every_straight_line_of_the_architecture_leads_to_code() -> None:
+    table = (
+        (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## Where to read")[2].rpartition("\n\n")[0]
+    )
+    named = re.findall(r"`([\w/]+(?:\.py|/))`(?:, `(\w+)`)?", table)
+    wrong = [f"{path} {function}" for path, function in named if not stands(ROOT / "src" / "mooring" / path, function)]
+    assert len(named) > 40
+    assert not wrong
+
+
+def stands(path: Path, function: str) -> bool:
+    return path.is_dir() or (path.is_file() and f"def {function}" in path.read_text(encoding="utf-8"))
+
+
+def test_every_how_to_page_is_linked_from_the_readme() -> None:
+    named = set(links(ROOT / "README.md"))
+    assert not [page.name for page in (ROOT / "docs" / "how-to").iterdir() if f"docs/how-to/{page.name}" not in named]

@@ -1,6 +1,6 @@
 """How a browser signs in: a link with a token that a button spends, then a cookie that holds a key of its own.
 
-Both are API keys (see docs/decisions/0008-ui-login.md). The token's only scope is `login`, which opens no route; it is
+Both are API keys (see docs/decisions/0006-ui-login.md). The token's only scope is `login`, which opens no route; it is
 spent by revoking it, which one UPDATE in the database grants to one caller, whichever `serve` was asked. The cookie
 goes to `/ui` alone, so that no page of another site can make a browser speak to the API.
 """
