@@ -153,6 +153,7 @@ async def build(
         database = Database.open(url, durability=config.storage.durability, ballast=home.ballast_path)
         stack.callback(database.close)
         blobs = Blobs(home.blobs_dir)
+        redactor = Redactor()
         journal = Journal(
             database,
             blobs,
@@ -161,12 +162,13 @@ async def build(
             new_id=new_id,
             wakeups=database.wakeups,
             topics=TOPICS,
+            payloads=config.retention.payloads,
+            redact=redactor,
         )
         await journal.register_process(kind=kind, pid=os.getpid(), lock_path=lock.path)
         stack.push_async_callback(journal.retire)
         http = HttpClient(egress=EgressPolicy(allow=(*LOOPBACK, *config.gateway.allowed_networks)))
         stack.push_async_callback(http.aclose)
-        redactor = Redactor()
         guardrails = Guardrails(config.guardrails, redactor=redactor, versions=home.secrets.newest_first)
         keys = Keys(database, secrets=home.secrets, clock=clock, new_id=new_id)
         release_id = await journal.put_release("default", config.canonical())

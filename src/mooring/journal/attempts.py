@@ -59,7 +59,7 @@ class Attempts(Base):
         A second result is ignored, but its cost is taken if none was known. A late one ends the uncertainty.
         """
         known = await self._recall(result.attempt_id)
-        body = await self._contents.pack(known.project_id, answer.body) if answer else None
+        body = await self._pack_answer(known.project_id, known.call_id, answer.body) if answer else None
         at_us = self._now()
 
         def finish(tx: Tx) -> Closed | None:
@@ -83,7 +83,18 @@ class Attempts(Base):
 
     async def _pack_call(self, call: NewCall) -> Request:
         """Elements become a chain where inputs grow step by step (runs, kept conversations); others keep their body."""
-        return await self._contents.pack_request(call.project_id, call.request_body, call.request_elements)
+        body, elements = call.request_body, call.request_elements
+        if self._trim is not None and call.key is None and call.run is None:  # nobody can come again for it
+            body = self._trim(body)
+            elements = tuple(map(self._trim, elements)) if body else ()
+        return await self._contents.pack_request(call.project_id, body, elements)
+
+    async def _pack_answer(self, project_id: str, call_id: bytes, body: bytes) -> Kept | None:
+        """What is kept of an answer: of a call without key and run only what the policy leaves, from the start."""
+        trim = self._trim
+        if trim and body and not await self._database.read_async(lambda tx: calls.is_needed(tx, project_id, call_id)):
+            body = trim(body)
+        return await self._contents.pack(project_id, body)
 
     def _open_call(self, tx: Tx, call: NewCall, request: Request, at_us: int) -> None:
         if call.key is not None:
@@ -222,7 +233,8 @@ class Attempts(Base):
             locks = tuple(Lock("budgets", budget_id) for budget_id in intent.budget_ids)
             if intent.run is not None:
                 locks = (*locks, Lock("runs", intent.run.run_id))
-        self._open[intent.id] = Open(intent.project_id, locks)  # known before: a caller who is cancelled may finish it
+        # Known before: a caller who is cancelled may finish it.
+        self._open[intent.id] = Open(intent.project_id, intent.call_id, locks)
         try:
             return await self._database.write_async(operation, locks=locks)
         except Exception as error:
@@ -238,7 +250,7 @@ class Attempts(Base):
             reserved = await self._database.read_async(lambda tx: attempts.reserved(tx, attempt_id))
             if reserved is None:
                 raise no_attempt()
-            known = Open(reserved.project_id, locks_of(reserved))
+            known = Open(reserved.project_id, reserved.call_id, locks_of(reserved))
         return known
 
     def _tell(self, closed: Closed | None) -> None:

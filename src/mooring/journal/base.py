@@ -8,6 +8,7 @@ from mooring.core.ids import NewId
 from mooring.storage import Database, Lock, Tx, Wakeups
 
 from .contents import BlobStore, Contents
+from .payloads import Policy, Redact, trimmer
 from .records import NewCall
 from .repository import outbox
 from .repository.ledger import BudgetRow
@@ -26,11 +27,15 @@ class Open(NamedTuple):
     """What this process remembers of an attempt in flight: whose it is, and the rows that settling it will change."""
 
     project_id: str
+    call_id: bytes
     locks: tuple[Lock, ...]
 
 
 class Base:
-    """Database, content and time. `topics` are the outbox topics that somebody follows; others are not written."""
+    """Database, content and time. `topics` are the outbox topics that somebody follows; others are not written.
+
+    `payloads` says what is kept of a body that nobody needs to answer or to resume with, `redact` how it is redacted.
+    """
 
     def __init__(
         self,
@@ -42,6 +47,8 @@ class Base:
         new_id: NewId,
         wakeups: Wakeups | None = None,
         topics: Collection[str] = (),
+        payloads: Policy = "full",
+        redact: Redact | None = None,
     ) -> None:
         self.process_id = process_id
         self._database = database
@@ -50,6 +57,8 @@ class Base:
         self._new_id = new_id
         self._wakeups = wakeups or within_this_process()
         self._topics = frozenset(topics)
+        self._redact = redact
+        self._trim = trimmer(payloads, redact)
         self._needs_locks = database.dialect != "sqlite"
         self._periods: dict[bytes, Period] = {}
         self._budgets: dict[str, list[BudgetRow]] = {}

@@ -55,7 +55,9 @@ class Calls(Attempts):
         """
         self._require_space(call)
         request = await self._pack_call(call)
-        body = await self._contents.pack(call.project_id, answer.body)
+        is_needed = call.key is not None or call.run is not None
+        kept = answer.body if is_needed or self._trim is None else self._trim(answer.body)
+        body = await self._contents.pack(call.project_id, kept)
         at_us = self._now()
 
         def write(tx: Tx) -> Closed | None:
@@ -69,7 +71,7 @@ class Calls(Attempts):
         project_id = await self._database.read_async(lambda tx: calls.project_of(tx, call_id))
         if project_id is None:
             raise no_call()
-        body = await self._contents.pack(project_id, answer.body)
+        body = await self._pack_answer(project_id, call_id, answer.body)
         at_us = self._now()
         self._tell(await self._database.write_async(lambda tx: self._close(tx, call_id, answer, body, at_us)))
 

@@ -10,10 +10,11 @@ class RetentionConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    payloads: Literal["full", "off"] = Field(
+    payloads: Literal["full", "redacted", "off"] = Field(
         default="full",
         description="What is kept of requests, answers and events once nobody needs them to answer or to resume: all "
-        "(after the guards), or nothing. What was asked, by whom, and what it cost stays either way.",
+        "(after the guards), all but secrets, or nothing. A call without key and run is never stored otherwise. Who "
+        "asked which model, and what it cost, stays in any case.",
     )
     payload_days: float | None = Field(
         default=None, ge=0, description="Days after which payloads go in any case; with `off` they go at once."

@@ -2,7 +2,7 @@
 
 The straight line is `begin_attempt` and `finish_attempt` in `attempts.py`. The parts stand on each other in the order
 in which a call needs them: `attempts` → `calls` → `ledger` → `runs` → `tools` → `liveness` → `folding` → `upkeep` →
-`retention`; this class is their sum.
+`redacting` → `retention`; this class is their sum.
 """
 
 from collections.abc import Sequence

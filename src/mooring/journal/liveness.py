@@ -121,7 +121,7 @@ class Liveness(Tools):
         Raises:
             NotFound: the project has no such uncertain call.
         """
-        body = await self._contents.pack(project_id, result or b"")
+        body = await self._pack_answer(project_id, call_id, result or b"")
         answer = _decided(decision, by, result or b"")
         is_waking = await self._database.write_async(
             lambda tx: self._resolve(tx, project_id, call_id, decision=decision, answer=answer, body=body)

@@ -16,8 +16,8 @@ from mooring.storage.blobs import BlobRef
 
 from .base import CALL_CLOSED, RUN_FINISHED
 from .folding import first_id, hour_of
+from .redacting import Redacting
 from .repository import erasing, folding
-from .upkeep import Upkeep
 
 if TYPE_CHECKING:  # the settings bring pydantic, which a verb that only reads does not need
     from .config import RetentionConfig
@@ -40,7 +40,7 @@ class Gone(NamedTuple):
         return Gone(*(one + two for one, two in zip(self, other, strict=True)))
 
 
-class Retention(Upkeep):
+class Retention(Redacting):
     """Apply the rules; forget."""
 
     async def retain(self, config: "RetentionConfig") -> Gone:
@@ -49,6 +49,8 @@ class Retention(Upkeep):
         while await self.fold():
             continue
         for project_id in await self._database.read_async(erasing.projects):
+            if config.payloads == "redacted":
+                gone += await self._redact_payloads(project_id)
             gone += await self._age_payloads(project_id, config)
             gone += await self._age_runs(project_id, config)
             gone += await self._age_calls(project_id, config)
@@ -123,7 +125,7 @@ class Retention(Upkeep):
             found = await self._candidates(project_id, position, end, at_us)
             if not found:
                 break
-            free = [call.id for call in found if call.is_free]
+            free = [call.id for call in found if call.is_free and call.has_payload]
             gone += Gone(payloads=len(free)) + await self._erase(project_id, free, _empty_call)
             kept = [call.id for call in found if not call.is_free]
             first_kept = first_kept or (kept[0] if kept else None)
@@ -131,6 +133,29 @@ class Retention(Upkeep):
             position = found[-1].id
         for run_id in runs:
             gone += await self._erase(project_id, [run_id], erasing.empty_run, RUN_FINISHED)
+        reached = _before(first_kept) if first_kept is not None else position
+        if reached > start:
+            await self._database.write_async(lambda tx: erasing.set_mark(tx, project_id, walk, reached))
+        return gone
+
+    async def _redact_payloads(self, project_id: str) -> Gone:
+        """The same walk; a run before its calls, because a call that was redacted is not looked at again."""
+        walk, end, at_us = "redacted", first_id(self._now()), self._now()
+        position = start = await self._database.read_async(lambda tx: erasing.mark(tx, project_id, walk))
+        first_kept: bytes | None = None
+        gone = Gone()
+        while found := await self._candidates(project_id, position, end, at_us):
+            kept = [call.id for call in found if not call.is_free]
+            first_kept = first_kept or (kept[0] if kept else None)
+            due = [call for call in found if call.is_free and call.has_payload and not call.is_redacted]
+            for run_id in await self._runs_of(project_id, [call.id for call in due if call.has_run]):
+                gone += await self._erase(
+                    project_id, [run_id], await self.redacted_run(project_id, run_id), RUN_FINISHED
+                )
+            for call in due:
+                one = await self.redacted_call(project_id, call.id)
+                gone += Gone(payloads=1) + await self._erase(project_id, [call.id], one)
+            position = found[-1].id
         reached = _before(first_kept) if first_kept is not None else position
         if reached > start:
             await self._database.write_async(lambda tx: erasing.set_mark(tx, project_id, walk, reached))

@@ -52,7 +52,7 @@ class Tools(Runs):
             LeaseLost: another worker owns the run. The result was taken all the same; the event was not written.
         """
         known = await self._recall(result.attempt_id)
-        body = await self._contents.pack(known.project_id, answer.body)
+        body = await self._pack_answer(known.project_id, known.call_id, answer.body)
         payload = await self._pack_event(run.run_id, event_payload)
         at_us = self._now()
 

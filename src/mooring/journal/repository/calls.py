@@ -145,6 +145,12 @@ def project_of(tx: Tx, call_id: bytes) -> str | None:
     return row[0] if row else None
 
 
+def is_needed(tx: Tx, project_id: str, call_id: bytes) -> bool:
+    """Whether somebody may come again for the answer: a caller with its key, or its run."""
+    row = tx.one("SELECT call_key, run_id FROM calls WHERE project_id = ? AND id = ?", (project_id, call_id))
+    return row is not None and (row[0] is not None or row[1] is not None)
+
+
 def set_uncertain(tx: Tx, project_id: str, call_id: bytes) -> bool:
     """Nobody can know what became of the call, unless another attempt of it is under way."""
     return bool(

@@ -11,7 +11,7 @@ from mooring.storage.blobs import BlobRef
 from mooring.storage.transaction import Tx
 
 from . import cross_project
-from .contents import BLOB, CONTENT, FRAME
+from .contents import BLOB, CONTENT, FRAME, Kept
 
 _NAMED = (
     ("calls", "request_data", "request_codec IN (2, 3, 18, 19)"),
@@ -38,6 +38,8 @@ class OldCall(NamedTuple):
     is_free: bool  # it is over, so is its run, and no key in force answers with it
     is_settled: bool
     has_run: bool
+    has_payload: bool
+    is_redacted: bool
 
 
 def candidates(tx: Tx, project_id: str, after: bytes, before: bytes, at_us: int, limit: int) -> list[OldCall]:
@@ -49,11 +51,14 @@ def candidates(tx: Tx, project_id: str, after: bytes, before: bytes, at_us: int,
         " WHEN c.run_id IS NULL AND c.call_key IS NOT NULL AND EXISTS (SELECT 1 FROM call_keys k WHERE k.project_id ="
         " c.project_id AND k.call_key = c.call_key AND k.call_id = c.id AND k.expires_at_us > ?) THEN 0 ELSE 1 END,"
         " CASE WHEN EXISTS (SELECT 1 FROM attempts a WHERE a.call_id = c.id AND a.settlement <> 'settled')"
-        " THEN 0 ELSE 1 END, CASE WHEN c.run_id IS NULL THEN 0 ELSE 1 END"
+        " THEN 0 ELSE 1 END, CASE WHEN c.run_id IS NULL THEN 0 ELSE 1 END,"
+        " CASE WHEN c.request_codec IS NULL AND c.request_tip IS NULL AND c.answer_codec IS NULL"
+        " AND c.attributes IS NULL THEN 0 ELSE 1 END,"
+        ' CASE WHEN c.attributes LIKE \'%"payloads":"redacted"%\' THEN 1 ELSE 0 END'
         " FROM calls c WHERE c.project_id = ? AND c.id > ? AND c.id < ? ORDER BY c.id LIMIT ?",
         (at_us, project_id, after, before, limit),
     )
-    return [OldCall(bytes(row[0]), bool(row[1]), bool(row[2]), bool(row[3])) for row in rows]
+    return [OldCall(bytes(row[0]), *map(bool, row[1:])) for row in rows]
 
 
 def held(tx: Tx, project_id: str, call_id: bytes) -> Held | None:
@@ -111,9 +116,55 @@ def delete_call(tx: Tx, project_id: str, call_id: bytes) -> list[BlobRef]:
     return release_all(tx, project_id, kept)
 
 
+def replace_call(
+    tx: Tx, project_id: str, call_id: bytes, *, request: Kept | None, tip: bytes | None, answer: Kept | None, facts: str
+) -> Held | None:
+    """Put other bodies in the place of a call's own; what it kept before, to be let go of."""
+    kept = held(tx, project_id, call_id)
+    tx.execute(
+        "UPDATE calls SET request_codec = ?, request_data = ?, request_tip = ?, answer_codec = ?, answer_data = ?,"
+        " attributes = ? WHERE project_id = ? AND id = ?",
+        (
+            None if request is None else request.codec + (FRAME if request.is_frame else 0),
+            None if request is None else request.data,
+            tip,
+            *((answer.codec, answer.data) if answer else (None, None)),
+            facts,
+            project_id,
+            call_id,
+        ),
+    )
+    return kept
+
+
+def replace_run(
+    tx: Tx, project_id: str, run_id: bytes, *, given: Kept | None, output: Kept | None, error: str | None
+) -> None:
+    """Put another input, output and error in the place of a run's own."""
+    tx.execute(
+        "UPDATE runs SET input_codec = ?, input_data = ?, output_codec = ?, output_data = ?, error_message = ?"
+        " WHERE project_id = ? AND id = ?",
+        (
+            *((given.codec, given.data) if given else (None, None)),
+            *((output.codec, output.data) if output else (None, None)),
+            error,
+            project_id,
+            run_id,
+        ),
+    )
+
+
+def replace_event(tx: Tx, project_id: str, run_id: bytes, seq: int, payload: Kept) -> None:
+    """Put another payload in the place of an event's own."""
+    tx.execute(
+        "UPDATE run_events SET payload_codec = ?, payload_data = ? WHERE project_id = ? AND run_id = ? AND seq = ?",
+        (payload.codec, payload.data, project_id, run_id, seq),
+    )
+
+
 def empty_run(tx: Tx, project_id: str, run_id: bytes) -> list[BlobRef]:
     """Take input, output and the events' payloads out of a run; that they happened stays."""
-    kept = _of_run(tx, project_id, run_id)
+    kept = of_run(tx, project_id, run_id)
     tx.execute(
         "UPDATE runs SET input_codec = NULL, input_data = NULL, output_codec = NULL, output_data = NULL,"
         " error_message = NULL WHERE project_id = ? AND id = ?",
@@ -137,13 +188,14 @@ def anonymise_run(tx: Tx, project_id: str, run_id: bytes) -> None:
 
 def delete_run(tx: Tx, project_id: str, run_id: bytes) -> list[BlobRef]:
     """Delete a run and its events; its calls are deleted before."""
-    kept = _of_run(tx, project_id, run_id)
+    kept = of_run(tx, project_id, run_id)
     tx.execute("DELETE FROM run_events WHERE project_id = ? AND run_id = ?", (project_id, run_id))
     tx.execute("DELETE FROM runs WHERE project_id = ? AND id = ?", (project_id, run_id))
     return [blob for codec, data in kept for blob in release(tx, project_id, codec, data)]
 
 
-def _of_run(tx: Tx, project_id: str, run_id: bytes) -> list[tuple[int | None, bytes | None]]:
+def of_run(tx: Tx, project_id: str, run_id: bytes) -> list[tuple[int | None, bytes | None]]:
+    """What a run and its events keep."""
     row = tx.one(
         "SELECT input_codec, input_data, output_codec, output_data FROM runs WHERE project_id = ? AND id = ?",
         (project_id, run_id),
