@@ -13,6 +13,8 @@ from mooring.core.errors import InvalidRequest, NotFound
 if TYPE_CHECKING:
     from mooring.journal.journal import Journal
     from mooring.journal.records import RunRecord
+    from mooring.storage import Database, Home
+    from mooring.tracing.tracing import Traces
     from mooring.wiring import Server
 
 T = TypeVar("T")
@@ -49,6 +51,30 @@ def with_journal(work: "Callable[[Journal], Awaitable[T]]") -> T:
     """
     if is_configured():
         return with_rooms(lambda rooms: work(rooms.journal), makes_home=False)
+    return _with_quick_journal(lambda journal, database, home: work(journal))
+
+
+def with_traces(work: "Callable[[Traces], Awaitable[T]]") -> T:
+    """The same for the traces: the journal, and the spans that other programs sent.
+
+    Raises:
+        NotFound: there is no home.
+    """
+    from mooring.tracing.foreign import Foreign
+    from mooring.tracing.spans import Spans
+    from mooring.tracing.tracing import Traces
+
+    if is_configured():
+        return with_rooms(lambda rooms: work(Traces(rooms.journal, Foreign(rooms.spans))), makes_home=False)
+
+    async def quick(journal: "Journal", database: "Database", home: "Home") -> T:
+        with contextlib.closing(Spans(database, home.traces_path)) as spans:
+            return await work(Traces(journal, Foreign(spans)))
+
+    return _with_quick_journal(quick)
+
+
+def _with_quick_journal(work: "Callable[[Journal, Database, Home], Awaitable[T]]") -> T:
     require_home()
     from mooring.core.clock import SystemClock
     from mooring.journal.base import TOPICS
@@ -68,7 +94,7 @@ def with_journal(work: "Callable[[Journal], Awaitable[T]]") -> T:
             wakeups=database.wakeups,
             topics=TOPICS,
         )
-        return await work(journal)
+        return await work(journal, database, home)
 
     with contextlib.closing(database):
         return asyncio.run(run())

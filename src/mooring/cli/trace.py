@@ -56,21 +56,24 @@ def trace_command() -> None:
 @click.option("--verify", is_flag=True, help="Check that the parts add up; exit 1 if they do not.")
 @click.option("--traffic", "has_traffic", is_flag=True, help="Bytes by hop, and what was sent again.")
 @click.option("--all", "is_whole", is_flag=True, help="Every call of a long trace.")
-@json_option("project", "trace_id", "run", "steps", "events", "total")
+@json_option("project", "trace_id", "run", "steps", "events", "foreign", "total")
 def show(subject: str, verify: bool, has_traffic: bool, is_whole: bool, as_json: bool) -> None:
     """Show SUBJECT: a run_…, a call_…, a trace id, or `last`."""
-    from mooring.cli.rooms import PROJECT, find_run, with_journal
-    from mooring.journal.journal import Journal
+    from mooring.cli.rooms import PROJECT, with_traces
+    from mooring.core.errors import NotFound
     from mooring.tracing import data, render, traffic
     from mooring.tracing.tracing import Trace, Traces
     from mooring.tracing.verify import verify as check
 
-    async def work(journal: Journal) -> Trace:
+    async def work(traces: Traces) -> Trace:
         if subject != "last":
-            return await Traces(journal).named(PROJECT, subject)
-        return await Traces(journal).trace(PROJECT, run_id=(await find_run(journal, subject)).id)
+            return await traces.named(PROJECT, subject)
+        last = await traces.last(PROJECT)
+        if last is None:
+            raise NotFound("There is no run yet.", hint="Start one: mooring run app.py")
+        return last
 
-    trace = with_journal(work)
+    trace = with_traces(work)
     moved = traffic_of(trace) if has_traffic else None
     if as_json:
         print_json({**data.to_json(trace), **({"traffic": traffic.to_json(moved)} if moved else {})})

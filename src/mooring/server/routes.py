@@ -2,7 +2,7 @@
 
 from mooring.wiring import Server
 
-from . import calls, chat, collections, embeddings, gemini, health, messages, metrics, responses, runs, traces
+from . import calls, chat, collections, embeddings, gemini, health, messages, metrics, otlp, responses, runs, traces
 from .counting import EdgeCounts
 from .server import Application
 from .ui import pages
@@ -24,6 +24,7 @@ def create_application(rooms: Server) -> Application:
         *runs.routes(rooms),
         *calls.routes(rooms),
         *traces.routes(rooms),
+        *otlp.routes(rooms),
         *collections.routes(rooms),
         *metrics.routes(rooms, counts),
         *health.routes(rooms),

@@ -6,6 +6,7 @@ The list is the projection's, joined with the journal; a trace and the groups' s
 from mooring.core import ids
 from mooring.core.errors import InvalidRequest
 from mooring.tracing import asking, data
+from mooring.tracing.foreign import Foreign
 from mooring.tracing.tracing import Traces
 from mooring.wiring import Server
 
@@ -38,7 +39,7 @@ def routes(rooms: Server) -> list[Route]:
 
     async def get(exchange: Exchange) -> Reply:
         query = exchange.query
-        trace = await Traces(rooms.journal).named(
+        trace = await Traces(rooms.journal, Foreign(rooms.spans)).named(
             caller_of(exchange).project_id, exchange.params["id"].removesuffix(".json")
         )
         after = query.get("after")

@@ -2,8 +2,8 @@
 
 Read `tracing.py` (what a trace is), `verify.py` and `planes.py` (its parts reconcile), `render.py` and `data.py` (for
 the terminal, as JSON). Lists and sums: `projector.py` follows the outbox into `spans.py`; `sums.py` says what a span
-adds. Beside them `traffic.py` (bytes by hop), `metrics.py`, `logs.py`, `export.py` (OTLP). May import `journal` and
-what lies below.
+adds. Beside them `traffic.py` (bytes by hop), `metrics.py`, `logs.py`, `export.py` (OTLP out); `receiving.py`,
+`protobuf.py`, `foreign.py` (OTLP in: data of their own). May import `journal` and what lies below.
 """
 
 from .tracing import Step, Trace, TracedCall, Traces

@@ -10,6 +10,9 @@ class TracingConfig(BaseModel):
 
     minute_days: int = Field(default=7, ge=1, description="How long sums per minute are kept.")
     hour_days: int = Field(default=400, ge=1, description="How long sums per hour and counted bytes are kept.")
+    foreign_days: int = Field(
+        default=30, ge=1, description="How long spans that other programs sent to `POST /v1/traces` are kept."
+    )
     otlp_endpoint: str | None = Field(
         default=None,
         pattern=r"^https?://",

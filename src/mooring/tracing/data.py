@@ -11,7 +11,7 @@ from mooring.core.ids import show
 from mooring.core.money import show_usd
 from mooring.journal.records import AttemptRecord, RunRecord
 
-from .records import Group, Summary
+from .records import ForeignSpan, Group, Summary
 from .tracing import Trace, TracedCall
 
 
@@ -33,6 +33,8 @@ def to_json(trace: Trace, *, after: bytes | None = None, limit: int | None = Non
             for name, group in groupby(some, key=lambda one: one.call.step)
         ],
         "events": _events_json(trace, some, start),
+        "foreign": [] if start else [_foreign_json(span) for span in trace.foreign],
+        "foreign_count": trace.foreign_count,
         "total": {
             **_money(trace.settled_nanos, trace.held_nanos),
             "usage": msgspec.to_builtins(trace.usage),
@@ -126,6 +128,21 @@ def group_json(one: Group) -> dict[str, Any]:
         "output_tokens": one.output_tokens,
         "cached_input_tokens": one.cached_input_tokens,
         **_money(one.settled_nanos, one.held_nanos),
+    }
+
+
+def _foreign_json(span: ForeignSpan) -> dict[str, Any]:
+    return {
+        "trace_id": span.trace_id.hex(),
+        "span_id": span.span_id.hex(),
+        "parent_id": span.parent_id.hex() if span.parent_id else None,
+        "service": span.service,
+        "name": span.name,
+        "kind": span.kind,
+        "state": span.state,
+        "started_at": _iso(span.started_at_us),
+        "finished_at": _iso(span.finished_at_us),
+        **span.facts,
     }
 
 

@@ -141,6 +141,7 @@ class Projector:
             await self._spans.prune(
                 minutes_before_us=now - self._config.minute_days * days,
                 hours_before_us=now - self._config.hour_days * days,
+                foreign_before_us=now - self._config.foreign_days * days,
             )
             return 0
         gone = await self._journal.read(lambda tx: rows.missing(tx, some))

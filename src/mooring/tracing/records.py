@@ -14,6 +14,21 @@ WIDTH_US: dict[Width, int] = {"minute": 60_000_000, "hour": 3_600_000_000, "tota
 CALLS: frozenset[str] = frozenset(get_args(Kind))
 
 
+class ForeignSpan(msgspec.Struct, frozen=True):
+    """A span that another program sent. `facts`: attributes, resource, scope, message, events and links, if any."""
+
+    trace_id: bytes
+    span_id: bytes
+    parent_id: bytes | None
+    service: str
+    name: str
+    kind: str
+    state: str
+    started_at_us: int
+    finished_at_us: int | None
+    facts: dict[str, Any] = {}
+
+
 class Span(msgspec.Struct, frozen=True):
     """A run, a call or an attempt, finished or given up; `id` is its id in the journal, `parent_id` what it is part of.
 

@@ -12,6 +12,7 @@ from mooring.core.money import show_usd
 from mooring.core.usage import Usage
 from mooring.journal.records import AttemptRecord, CallRecord
 
+from .records import ForeignSpan
 from .tracing import Trace, TracedCall
 
 WIDTH = 100
@@ -81,16 +82,18 @@ def _print(trace: Trace, console: Console, glyphs: Glyphs, *, is_whole: bool) ->
     for line in _head(trace, glyphs):
         console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
     calls = trace.calls
+    window = _window(calls, trace.foreign)
     if not calls:
-        console.print("No call yet.")
-        return
-    window = _window(calls)
-    if is_whole or len(calls) <= FIRST + LAST:
+        if not trace.foreign:
+            console.print("No call yet.")
+    elif is_whole or len(calls) <= FIRST + LAST:
         console.print(_waterfall(calls, window, glyphs))
     else:
         console.print(_waterfall(calls[:FIRST], window, glyphs))
         console.print(Text(f"… {len(calls) - FIRST - LAST:,} calls between: --all shows them", style="dim"))
         console.print(_waterfall(calls[-LAST:], window, glyphs))
+    if trace.foreign:
+        _print_foreign(trace, console, window, glyphs)
     for fact in facts_of(calls):
         console.print(Text(fact), no_wrap=True, overflow="ellipsis", crop=True)
 
@@ -173,11 +176,56 @@ def _attempt_row(table: Table, attempt: AttemptRecord, branch: str, window: Wind
     )
 
 
-def _window(calls: Sequence[TracedCall]) -> Window:
+def _print_foreign(trace: Trace, console: Console, window: Window, glyphs: Glyphs) -> None:
+    """Spans of other programs as a tree, with bars under those of the calls."""
+    table = Table(box=None, padding=(0, 1, 0, 0), show_header=True, header_style="dim", width=WIDTH, pad_edge=False)
+    table.add_column("other programs", ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column("", width=BAR, no_wrap=True)
+    table.add_column("", width=8, justify="right", no_wrap=True)
+    table.add_column("", width=38, no_wrap=True, overflow="ellipsis")
+    ours = {traced.call.id[8:]: show("call", traced.call.id) for traced in trace.calls}
+    for depth, span in _tree(trace.foreign):
+        is_failed = span.state == "error"
+        end = span.finished_at_us or window.end_us
+        bar = window.bar(span.started_at_us, span.started_at_us, end, glyphs)
+        parent = ours.get(span.parent_id) if span.parent_id else None
+        table.add_row(
+            Text(
+                "  " * min(depth, 10) + _plain(f"{span.service} {span.name}".strip()) + (" error" if is_failed else "")
+            ),
+            Text(bar, style="red" if is_failed else "dim"),
+            Text(_duration(max(end - span.started_at_us, 0)), style="dim"),
+            Text(f"of {parent}" if parent else "", style="dim"),
+        )
+    console.print(table)
+    if trace.foreign_count > len(trace.foreign):
+        console.print(Text(f"… of {trace.foreign_count:,} spans the first {len(trace.foreign):,}", style="dim"))
+
+
+def _tree(spans: Sequence[ForeignSpan]) -> Iterator[tuple[int, ForeignSpan]]:
+    """Each once with its depth, children behind their parent; whose parents go in a circle come last."""
+    known = {span.span_id for span in spans}
+    below: dict[bytes | None, list[ForeignSpan]] = {}
+    for span in spans:
+        below.setdefault(span.parent_id if span.parent_id in known else None, []).append(span)
+    seen: set[bytes] = set()
+    for start in (below.get(None, ()), spans):
+        waiting = [(0, span) for span in reversed(start)]
+        while waiting:
+            depth, span = waiting.pop()
+            if span.span_id not in seen:
+                seen.add(span.span_id)
+                yield depth, span
+                waiting += [(depth + 1, child) for child in reversed(below.get(span.span_id, ()))]
+
+
+def _window(calls: Sequence[TracedCall], foreign: Sequence[ForeignSpan] = ()) -> Window:
     """From the first call (waiting in the queue is not work) to the last thing that happened."""
     starts = [traced.call.started_at_us for traced in calls]
     ends = [traced.call.finished_at_us or traced.call.started_at_us for traced in calls]
     ends += [one.finished_at_us or one.intended_at_us for traced in calls for one in traced.attempts]
+    starts += [span.started_at_us for span in foreign]
+    ends += [span.finished_at_us or span.started_at_us for span in foreign]
     if not starts:
         return Window(0, 0)
     return Window(min(starts), max(ends))

@@ -15,7 +15,7 @@ import msgspec
 from mooring.storage import Database, Tx
 
 from .records import CALLS, Dimension, Filter, Projected, Rollup, Span, Summary, Width
-from .repository import exports, journal, rollups, schema, spans
+from .repository import exports, foreign, journal, rollups, schema, spans
 from .repository.journal import Standing
 from .repository.spans import FOREVER_US, SummaryRow
 from .sums import changes
@@ -97,12 +97,13 @@ class Spans:
 
         await (await self.opened()).write_async(write)
 
-    async def prune(self, *, minutes_before_us: int, hours_before_us: int) -> int:
-        """Forget sums that are older than they are kept."""
+    async def prune(self, *, minutes_before_us: int, hours_before_us: int, foreign_before_us: int = 0) -> int:
+        """Forget sums, and spans of other programs, that are older than they are kept."""
 
         def write(tx: Tx) -> int:
             schema.lock(tx)
-            return rollups.prune(tx, "minute", minutes_before_us) + rollups.prune(tx, "hour", hours_before_us)
+            sums = rollups.prune(tx, "minute", minutes_before_us) + rollups.prune(tx, "hour", hours_before_us)
+            return sums + foreign.prune(tx, foreign_before_us)
 
         return await (await self.opened()).write_async(write)
 

@@ -11,7 +11,8 @@ from mooring.journal import Bill, CallRecord, Journal, RunRecord
 from mooring.journal.records import AttemptRecord, RunEvent
 
 from .asking import subject_of
-from .records import Filter, Group, GroupBy
+from .foreign import Foreign
+from .records import Filter, ForeignSpan, Group, GroupBy
 from .repository import journal as repository
 from .repository.journal import Recorded
 
@@ -55,6 +56,8 @@ class Trace(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
     events: tuple[RunEvent, ...]
     bill: Bill | None
+    foreign: tuple[ForeignSpan, ...] = ()  # what other programs sent of this trace, the first of it
+    foreign_count: int = 0
 
     @property
     def calls(self) -> list[TracedCall]:
@@ -85,8 +88,9 @@ class Trace(msgspec.Struct, frozen=True):
 class Traces:
     """Reads traces of one journal."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, foreign: Foreign | None = None) -> None:
         self._journal = journal
+        self._foreign = foreign
 
     async def trace(
         self,
@@ -126,14 +130,24 @@ class Traces:
         """
         run_id, call_id, trace_id = subject_of(text)
         trace = await self.trace(project_id, run_id=run_id, call_id=call_id, trace_id=trace_id)
-        if trace.run is None and not trace.calls:
+        trace = await self._joined(trace)
+        if trace.run is None and not trace.calls and not trace.foreign:
             raise NotFound(f"There is no trace {text}.", hint="List what there is: mooring trace list", param="id")
         return trace
+
+    async def _joined(self, trace: Trace) -> Trace:
+        """With the spans that other programs sent under the same trace id."""
+        trace_id = trace.trace_id or (trace.run.id if trace.run else None)
+        if self._foreign is None or trace_id is None:
+            return trace
+        foreign = await self._foreign.of_trace(trace.project_id, trace_id)
+        count = await self._foreign.count(trace.project_id, trace_id) if foreign else 0
+        return msgspec.structs.replace(trace, foreign=tuple(foreign), foreign_count=count)
 
     async def last(self, project_id: str) -> Trace | None:
         """The newest run's trace; None when there is none yet."""
         run = await self._journal.last_run(project_id)
-        return None if run is None else await self._of_run(project_id, run.id)
+        return None if run is None else await self._joined(await self._of_run(project_id, run.id))
 
     async def runs(self, project_id: str, which: Filter, *, limit: int, before: bytes | None = None) -> list[RunRecord]:
         """Runs by user, session, tag, agent (`model`), state and age, newest first."""

@@ -1,14 +1,15 @@
 """The projection's tables, on SQLite in `traces.db`, else in the journal's own PostgreSQL under the prefix `trace_`.
 
 They hold nothing that the journal could not give again, so they have no migrations: a database with tables of another
-form is emptied, and filled anew.
+form is emptied, and filled anew. Not among them are `trace_exports`, the queue to a collector, and `trace_foreign`, the
+spans that other programs sent: those stay.
 """
 
 from mooring.storage.transaction import Tx
 
 from . import cross_project
 
-FORM = "3"  # of the tables below
+FORM = "4"  # of the tables below
 LOCK = 7_306_091_146_550_212_001  # the advisory lock of who creates or fills them; without meaning beside that
 
 TABLES = (
@@ -50,6 +51,11 @@ _CREATE = (
     " bytes_up {int} NOT NULL, bytes_down {int} NOT NULL, PRIMARY KEY (project_id, trace_id))",
     "CREATE INDEX IF NOT EXISTS trace_summaries_by_age ON trace_summaries (project_id, first_id)",
     "CREATE TABLE IF NOT EXISTS trace_exports (id {bytes} PRIMARY KEY, turn {int} NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS trace_foreign (project_id TEXT NOT NULL, trace_id {bytes} NOT NULL,"
+    " span_id {bytes} NOT NULL, parent_id {bytes}, service TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,"
+    " state TEXT NOT NULL, started_at_us {int} NOT NULL, finished_at_us {int}, received_at_us {int} NOT NULL,"
+    " data {bytes} NOT NULL, PRIMARY KEY (project_id, trace_id, span_id))",
+    "CREATE INDEX IF NOT EXISTS trace_foreign_by_age ON trace_foreign (received_at_us)",
     "CREATE TABLE IF NOT EXISTS trace_traffic (call_id {bytes} NOT NULL, batch_id {bytes} NOT NULL,"
     " place {int} NOT NULL, hop {int} NOT NULL, bytes_up {int} NOT NULL, bytes_down {int} NOT NULL,"
     " PRIMARY KEY (call_id, batch_id, place))",
