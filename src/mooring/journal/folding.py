@@ -5,6 +5,7 @@ What is folded and what is not make up the bill together; nothing is in both.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from mooring.storage import Tx
 
@@ -16,6 +17,17 @@ from .windows import HOUR_US
 QUIET_US = HOUR_US // 4  # an attempt is written within milliseconds of its id
 HOURS_AT_ONCE = 24
 LAST_ID = b"\xff" * 16
+
+
+class Deleted(NamedTuple):
+    """What was spent by attempts that are no longer there, all of them sent before this moment."""
+
+    before_us: int
+    attempts: int
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int
+    settled_nanos: int
 
 
 class Folding(Liveness):
@@ -55,6 +67,24 @@ class Folding(Liveness):
         lines = await self._database.read_async(query)
         ordered = tuple(lines[target] for target in sorted(lines))
         return Bill(sum(line.settled_nanos for line in ordered), sum(line.held_nanos for line in ordered), ordered)
+
+
+def deleted(tx: Tx, project_id: str, since_us: int, until_us: int) -> Deleted | None:
+    """What the bill of whole hours of this time holds of attempts that are gone; None when all of them are there."""
+    sums, last = [0, 0, 0, 0, 0], None
+    for hour_us, *folded in folding.by_hour(tx, project_id, since_us, until_us):
+        left = [bill_line(row) for row in folding.present(tx, project_id, *ids_of(hour_us))]
+        there = (
+            sum(line.attempts for line in left),
+            sum(line.usage.input_tokens for line in left),
+            sum(line.usage.output_tokens for line in left),
+            sum(line.usage.cached_input_tokens for line in left),
+            sum(line.settled_nanos for line in left),
+        )
+        if there[0] < folded[0]:
+            last = hour_us
+            sums = [total + was - now for total, was, now in zip(sums, folded, there, strict=True)]
+    return None if last is None else Deleted(last + HOUR_US, *sums)
 
 
 def ids_of(hour_us: int) -> tuple[bytes, bytes]:

@@ -157,7 +157,7 @@ class Traces:
         return [await self._journal.get_run(project_id, run_id) for run_id in found]
 
     async def bill_by(self, project_id: str, group_by: GroupBy, which: Filter | None = None) -> list[Group]:
-        """The ledger's own sums by user, model, tag, session, key, target or day, dearest first."""
+        """The ledger's own sums by user, model, tag, session, key, target or day, dearest first; deleted calls last."""
         return await self._journal.read(lambda tx: repository.bill_by(tx, project_id, group_by, which or Filter()))
 
     async def _of_run(self, project_id: str, run_id: bytes) -> Trace:

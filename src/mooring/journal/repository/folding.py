@@ -85,6 +85,17 @@ def past(tx: Tx, project_id: str) -> list[tuple[Any, ...]]:
     )
 
 
+def by_hour(tx: Tx, project_id: str, since_us: int, until_us: int) -> list[tuple[int, ...]]:
+    """A project's folded hours that began in this time: attempts, tokens in, out and cached, settled amount."""
+    rows = tx.all(
+        "SELECT hour_us, SUM(attempts), SUM(input_tokens), SUM(output_tokens), SUM(cached_input_tokens),"
+        " SUM(settled_nanos) FROM bill_hours WHERE project_id = ? AND hour_us >= ? AND hour_us < ?"
+        " GROUP BY hour_us ORDER BY hour_us",
+        (project_id, since_us, until_us),
+    )
+    return [tuple(map(int, row)) for row in rows]
+
+
 def present(tx: Tx, project_id: str, first: bytes, end: bytes) -> list[tuple[Any, ...]]:
     """The bill of a project's attempts between two ids, in the same columns."""
     return tx.all(

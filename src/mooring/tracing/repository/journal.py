@@ -7,6 +7,7 @@ import msgspec
 
 from mooring.core.clock import to_datetime
 from mooring.core.ids import show
+from mooring.journal.folding import deleted
 from mooring.journal.records import AttemptRecord, CallRecord
 from mooring.journal.repository import attempts as attempt_rows
 from mooring.journal.repository import calls as call_rows
@@ -232,7 +233,11 @@ FOREVER_US = 1 << 62
 
 
 def bill_by(tx: Tx, project_id: str, group_by: GroupBy, which: Filter) -> list[Group]:
-    """The ledger's own sums, dearest first; an attempt with two tags counts in both."""
+    """The ledger's own sums, dearest first; an attempt with two tags counts in both.
+
+    What was spent by calls that were deleted is a line of its own, the last; nobody knows any more whose it was, so it
+    is no part of one user's, session's, model's or tag's bill.
+    """
     tag = None if which.tag is None else tag_pattern(which.tag)
     rows = tx.all(
         _BILLS[group_by, tx.dialect],
@@ -243,7 +248,19 @@ def bill_by(tx: Tx, project_id: str, group_by: GroupBy, which: Filter) -> list[G
             FOREVER_US if which.until_us is None else which.until_us,
         ),
     )
-    return [Group(_shown(group_by, row[0]), *(int(one) for one in row[1:])) for row in rows]
+    groups = [Group(_shown(group_by, row[0]), *(int(one) for one in row[1:])) for row in rows]
+    if which.user is which.session is which.model is which.tag is None:
+        groups += _deleted(tx, project_id, which)
+    return groups
+
+
+def _deleted(tx: Tx, project_id: str, which: Filter) -> list[Group]:
+    gone = deleted(tx, project_id, which.since_us or 0, FOREVER_US if which.until_us is None else which.until_us)
+    if gone is None:
+        return []
+    before = to_datetime(gone.before_us).strftime("%Y-%m-%d %H:%M")
+    tokens = (gone.input_tokens, gone.output_tokens, gone.cached_input_tokens)
+    return [Group(f"before {before}: deleted", gone.attempts, 0, *tokens, gone.settled_nanos, 0)]
 
 
 def _shown(group_by: GroupBy, value: object) -> str | None:
