@@ -241,6 +241,32 @@ def test_a_client_that_hangs_up_is_noticed_by_who_asks() -> None:
     talk(story, answer=waiting)
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_reply_to_a_client_that_has_gone_is_no_fault(is_stream: bool, caplog: pytest.LogCaptureFixture) -> None:
+    over = asyncio.Event()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+
+    async def late(exchange: Exchange) -> Reply:
+        await exchange.disconnected()
+        over.set()
+        return Reply(200, pieces() if is_stream else b"one", "text/plain")
+
+    async def story(peer: Peer) -> None:
+        peer.writer.write(ASK)
+        await peer.writer.drain()
+        while not peer.state.tasks:
+            await asyncio.sleep(0)
+        peer.writer.close()
+        await asyncio.wait_for(over.wait(), 10)
+        while peer.state.tasks:
+            await asyncio.sleep(0)
+
+    talk(story, answer=late)
+    assert not caplog.records
+
+
 def test_a_stream_that_ends_because_its_reader_has_gone_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
     over = asyncio.Event()
 

@@ -215,48 +215,46 @@ class Connection(asyncio.Protocol):
         if not isinstance(reply.body, bytes):
             await self._stream(exchange, reply, reply.body)
             return
-        transport = cast("asyncio.Transport", self._transport)
         body = reply.body
         is_last = self._is_last or not (exchange.keeps_alive and exchange.is_ended)
         head = _head(reply, b"content-length: %d\r\n" % len(body), is_last)
-        self._down += len(head)
         if exchange.method == "HEAD":
-            transport.write(head)
-            return
-        self._down += len(body)
-        if len(body) <= _ONE_WRITE_BYTES:
-            transport.write(head + body)
+            self._write(head)
+        elif len(body) <= _ONE_WRITE_BYTES:
+            self._write(head + body)
         else:
-            transport.writelines((head, body))
+            self._write(head)
+            self._write(body)
         if self._drained is not None:
             await self._drained
 
     async def _stream(self, exchange: Exchange, reply: Reply, body: AsyncIterator[bytes]) -> None:
         """Each chunk as it comes, until the client is gone. Before HTTP/1.1 the end of the socket is the end."""
-        transport = cast("asyncio.Transport", self._transport)
         is_chunked = exchange.takes_chunks
         exchange.keeps_alive = exchange.keeps_alive and is_chunked
         framing = b"cache-control: no-cache\r\n" + (b"transfer-encoding: chunked\r\n" if is_chunked else b"")
-        head = _head(reply, framing, self._is_last or not (exchange.keeps_alive and exchange.is_ended))
-        self._down += len(head)
-        transport.write(head)
+        self._write(_head(reply, framing, self._is_last or not (exchange.keeps_alive and exchange.is_ended)))
         try:
             async for chunk in body:
                 if exchange.is_gone:
-                    break
+                    return
                 if chunk:
-                    data = b"%x\r\n%b\r\n" % (len(chunk), chunk) if is_chunked else chunk
-                    self._down += len(data)
-                    transport.write(data)
+                    self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if is_chunked else chunk)
                     if self._drained is not None:
                         await self._drained
         finally:
             close = getattr(body, "aclose", None)
             if close is not None:
                 await asyncio.shield(close())
-        if is_chunked and not exchange.is_gone:
-            self._down += len(_LAST_CHUNK)
-            transport.write(_LAST_CHUNK)
+        if is_chunked:
+            self._write(_LAST_CHUNK)
+
+    def _write(self, data: bytes) -> None:
+        """Who has gone by now reads nothing more, and that is no failure."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            self._down += len(data)
+            transport.write(data)
 
     @property
     def _is_between(self) -> bool:
