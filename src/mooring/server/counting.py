@@ -10,7 +10,7 @@ from mooring.wiring import Server
 from .exchange import Exchange, Reply
 
 log = logging.getLogger("mooring.request")
-_CALL = b"x-mooring-call"
+_CALL, _RUN = b"x-mooring-call", b"x-mooring-run"
 
 
 class EdgeCounts:
@@ -35,10 +35,17 @@ class EdgeCounts:
         self.seconds += seconds
         self.bytes_up += up
         self.bytes_down += down
-        call = next((value.decode() for name, value in reply.headers if name == _CALL), None)
+        call = run = None
+        for name, value in reply.headers:
+            if name == _CALL:
+                call = value.decode()
+            elif name == _RUN:
+                run = value.decode()
         caller = exchange.caller
         if call is not None and caller is not None:
             self._edge.count(call, is_service=caller.is_service, bytes_up=up, bytes_down=down)
+        elif run is not None:
+            self._edge.count_run(run, bytes_up=up, bytes_down=down)
         if self._is_logged:
             log.info(
                 "%s %s %d",
@@ -53,7 +60,7 @@ class EdgeCounts:
                         "status": reply.status,
                         "milliseconds": round(seconds * 1e3, 3),
                         "call": call,
-                        "run": exchange.header(b"x-mooring-run"),
+                        "run": run or exchange.header(_RUN),
                         "project": caller.project_id if caller else None,
                         "bytes_up": up,
                         "bytes_down": down,

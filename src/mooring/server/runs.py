@@ -61,7 +61,7 @@ def routes(rooms: Server) -> list[Route]:
                 max_cost_nanos=cap_of(body.max_cost_usd),
             )
         )
-        return json_reply(show_run(run), status=202)
+        return run_reply(run, status=202)
 
     async def list_(exchange: Exchange) -> Reply:
         project, query = caller_of(exchange).project_id, exchange.query
@@ -71,26 +71,27 @@ def routes(rooms: Server) -> list[Route]:
         return json_reply({"object": "list", "data": [show_run(run) for run in runs]})
 
     async def get(exchange: Exchange) -> Reply:
-        return json_reply(show_run(await journal.get_run(caller_of(exchange).project_id, run_id(exchange))))
+        return run_reply(await journal.get_run(caller_of(exchange).project_id, run_id(exchange)))
 
     async def cancel(exchange: Exchange) -> Reply:
         project = caller_of(exchange).project_id
         await journal.cancel_run(project, run_id(exchange))
-        return json_reply(show_run(await journal.get_run(project, run_id(exchange))))
+        return run_reply(await journal.get_run(project, run_id(exchange)))
 
     async def resume(exchange: Exchange) -> Reply:
         project = caller_of(exchange).project_id
         await journal.resume_run(project, run_id(exchange))
-        return json_reply(show_run(await journal.get_run(project, run_id(exchange))))
+        return run_reply(await journal.get_run(project, run_id(exchange)))
 
     async def events(exchange: Exchange) -> Reply:
         project = caller_of(exchange).project_id
         run = await journal.get_run(project, run_id(exchange))
         after = last_seen(exchange)
         if "text/event-stream" in (exchange.header(b"accept") or ""):
-            return Reply(200, follow(rooms, exchange, run.id, after=after), "text/event-stream; charset=utf-8")
+            stream = follow(rooms, exchange, run.id, after=after)
+            return Reply(200, stream, "text/event-stream; charset=utf-8", headers=_named(run.id))
         found = await journal.events(project, run.id, after=after)
-        return json_reply({"object": "list", "data": [show_event(event) for event in found]})
+        return json_reply({"object": "list", "data": [show_event(event) for event in found]}, headers=_named(run.id))
 
     return [
         Route("POST", "/v1/runs", "write", start),
@@ -138,6 +139,15 @@ def cap_of(text: str | None) -> int | None:
         return amount(text)
     except ValueError as error:
         raise InvalidRequest(str(error), param="max_cost_usd") from error
+
+
+def run_reply(run: RunRecord, *, status: int = 200) -> Reply:
+    """A run as JSON, whose bytes are counted as the run's."""
+    return json_reply(show_run(run), status=status, headers=_named(run.id))
+
+
+def _named(run: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"x-mooring-run", ids.show("run", run).encode())]
 
 
 def run_id(exchange: Exchange) -> bytes:

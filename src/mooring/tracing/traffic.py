@@ -80,14 +80,21 @@ class Edge:
 
     def count(self, shown_call_id: str, *, is_service: bool, bytes_up: int, bytes_down: int) -> None:
         """One exchange that answered a call; whole, heads included, as the socket saw it."""
+        self._count("call", shown_call_id, WORKER if is_service else CLIENT, bytes_up, bytes_down)
+
+    def count_run(self, shown_run_id: str, *, bytes_up: int, bytes_down: int) -> None:
+        """One exchange about a run as a whole: its start, a look at it, its followed events. Workers make none."""
+        self._count("run", shown_run_id, CLIENT, bytes_up, bytes_down)
+
+    def _count(self, kind: Literal["call", "run"], shown_id: str, hop: int, bytes_up: int, bytes_down: int) -> None:
         try:
-            call_id = ids.read("call", shown_call_id)
+            subject_id = ids.read(kind, shown_id)
         except InvalidRequest:
             return
         if len(self._buffer) >= MOST_BYTES:
             self.lost += 1
             return
-        self._buffer += _RECORD.pack(call_id, WORKER if is_service else CLIENT, bytes_up, bytes_down)
+        self._buffer += _RECORD.pack(subject_id, hop, bytes_up, bytes_down)
 
     async def prune(self, *, before_us: int) -> int:
         """Forget what was counted before this time."""
@@ -158,7 +165,8 @@ async def report(journal: Journal, spans: Spans, blobs: BlobStore, trace: Trace)
     """The traffic of a trace."""
     calls = trace.calls
     own = await spans.opened()
-    exchanged = await own.read_async(lambda tx: rows.of_calls(tx, [one.call.id for one in calls]))
+    subjects = [one.call.id for one in calls] + ([trace.run.id] if trace.run is not None else [])
+    exchanged = await own.read_async(lambda tx: rows.of_subjects(tx, subjects))
     hops = (*_edges(exchanged), *_upstream(trace))
     steps: tuple[StepTraffic, ...] = ()
     run = trace.run
@@ -167,7 +175,7 @@ async def report(journal: Journal, spans: Spans, blobs: BlobStore, trace: Trace)
         steps = await journal.read(lambda tx: resent(tx, contents, trace.project_id, run.id))
     at_client = [hop.bytes_up + hop.bytes_down for hop in hops if hop.hop == "client-serve" and hop.exchanges]
     caller = at_client[0] if at_client else None
-    if caller is None and run is not None:  # a run is started once and read when it is over: its input and output
+    if caller is None and run is not None:  # started on this machine, not over HTTP: its input and output
         caller = len(run.input) + len(run.output or b"")
     sent = sum(step.conversation_bytes for step in steps)
     new = sent - sum(step.resent_bytes for step in steps)

@@ -13,7 +13,7 @@ TOPIC = "traffic.counted"
 
 
 class Exchanged(NamedTuple):
-    """One exchange of a call at the edge."""
+    """One exchange at the edge; `call_id` is a run's id where it was about the run as a whole."""
 
     call_id: bytes
     hop: int
@@ -62,9 +62,9 @@ def apply(tx: Tx, batch_id: bytes, exchanged: Sequence[Exchanged]) -> None:
         )
 
 
-@cross_project("the ids are those of calls that the caller has read")
-def of_calls(tx: Tx, call_ids: Iterable[bytes]) -> list[Exchanged]:
-    """Every exchange of these calls."""
+@cross_project("the ids are those of calls and runs that the caller has read")
+def of_subjects(tx: Tx, call_ids: Iterable[bytes]) -> list[Exchanged]:
+    """Every exchange of these calls and runs."""
     found: list[Exchanged] = []
     for call_id in call_ids:
         rows = tx.all("SELECT call_id, hop, bytes_up, bytes_down FROM trace_traffic WHERE call_id = ?", (call_id,))
