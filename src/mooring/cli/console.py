@@ -60,7 +60,8 @@ def _run() -> int:
     except BrokenPipeError:
         raise
     except OSError as error:  # a file or folder that the user named, or their home
-        what = f"{error.filename}: {error.strerror}." if error.filename else f"The system says: {error}."
+        is_named = error.filename and error.strerror  # an HTTP error is an OSError with a name and without words
+        what = f"{error.filename}: {error.strerror}." if is_named else f"The system says: {error}."
         raise _Problem(Exit.FAILED, "os_error", what, "Check that it exists, and that you may use it.") from error
     except Exception as error:  # edge: nothing is above a command line
         traceback.print_exc()
