@@ -163,6 +163,8 @@ class Attempt:
         rooms, vendor, target = self._rooms, self._vendor, self.step.target
         url = vendor.endpoint(target.model, is_stream=self.call.asked.request.is_stream, codec=self.codec)
         request = Request("POST", url, [*vendor.headers(self._id), *self._passed()], self._body)
+        if vendor.tokens is not None:
+            request = await vendor.authorized(request, rooms.http, rooms.clock)
         self._sent_at_us = rooms.clock.now_us()
         self._run = self._tries.health.begin(str(target))
         try:

@@ -25,7 +25,16 @@ def _reference(text: str) -> str:
     return text
 
 
+def _token(text: str) -> str:
+    if not text.startswith(("env:", "file:", "command:")) and text not in ("metadata", "workload_identity"):
+        raise ValueError(
+            "a token is 'env:NAME', 'file:PATH', 'command:LINE', 'metadata' or 'workload_identity', never itself"
+        )
+    return text
+
+
 SecretRef = Annotated[str, AfterValidator(_reference)]
+TokenRef = Annotated[str, AfterValidator(_token)]
 Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}$")]
 
 
@@ -73,6 +82,19 @@ class ProviderConfig(Section):
     type: str = Field(default="openai_compatible", description="The vendor; the page about providers lists them all.")
     base_url: str | None = Field(default=None, description="Where its API begins, such as http://127.0.0.1:8000/v1.")
     api_key: SecretRef | None = Field(default=None, description="`env:NAME` or `file:PATH`.")
+    token: TokenRef | None = Field(
+        default=None,
+        description="Where short-lived tokens come from, instead of a key: `env:NAME`, `file:PATH`, `command:LINE` "
+        "(what it prints), `metadata` (the cloud's own endpoint) or `workload_identity` (Azure).",
+    )
+    api_version: str | None = Field(
+        default=None,
+        description="Of Azure: asks at the deployment's own address. Without a value: at /openai/v1.",
+    )
+    region: str | None = Field(
+        default=None, pattern=r"^[a-z0-9-]+$", description="Where a cloud computes; without a value: `global`."
+    )
+    cloud_project: str | None = Field(default=None, description="The project of Google Cloud that pays.")
     models: tuple[str, ...] = Field(
         default=(), description="Upstream models served as `provider/model`; empty: any name."
     )

@@ -39,7 +39,7 @@ class _Models(msgspec.Struct):
 
 def keyed_vendors(environment: Mapping[str, str]) -> dict[str, str]:
     """The vendors whose key is in the environment, and the variable that holds it."""
-    found = {name: key_env(vendor, environment) for name, vendor in _all_vendors()}
+    found = {name: key_env(vendor, environment) for name, vendor in _all_vendors() if vendor.base_url}
     return {name: variable for name, variable in found.items() if variable is not None}
 
 

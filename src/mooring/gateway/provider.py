@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from mooring.core import ids
+from mooring.core.clock import Clock
 from mooring.core.errors import ConfigError
 from mooring.core.registry import Registry
+from mooring.net import HttpClient, Request
 from mooring.net.deadlines import Deadlines
 
 from . import tracecontext
 from .codecs import Codec, Fields, Kind, ReadsHeaders
 from .codecs import registry as codecs
 from .config import ProviderConfig, read_secret
+from .tokens import Fetch, tokens_of
 
 OWN_KEYS = ("mr_", "mrs_")  # what keys made by Mooring begin with
 
@@ -29,6 +32,8 @@ class Vendor:
     # The caller's headers that say what its body means, and what stands there for a body that was translated.
     passed_headers: ClassVar[Mapping[bytes, bytes | None]] = {}
     base_url: ClassVar[str | None] = None
+    # What `token` may name beside env:, file: and command:, which every vendor takes.
+    token_kinds: ClassVar[Mapping[str, Fetch]] = {}
     api_key_env: ClassVar[str | None] = None
     other_key_envs: ClassVar[tuple[str, ...]] = ()  # further names under which the vendor's own SDK looks for the key
     example: ClassVar[str | None] = None  # a small model of the vendor, for the first line that somebody tries
@@ -66,7 +71,9 @@ class Vendor:
         own = self.is_own or tracecontext.is_private(self._base)
         self.is_traced = own if config.propagate_traceparent is None else config.propagate_traceparent
         self._spoken = {*self.other_wires, *(codec.name for codec in self._codecs.values())}
-        self._headers = [(b"content-type", b"application/json"), *self.authorization()]
+        self.tokens = None if config.token is None else tokens_of(name, config.token, self.token_kinds)
+        authorization = self.authorization() if self.tokens is None else []
+        self._headers = [(b"content-type", b"application/json"), *authorization]
 
     def authorization(self) -> list[tuple[bytes, bytes]]:
         """The headers that carry the account's key.
@@ -98,6 +105,17 @@ class Vendor:
         if not self.config.attempt_header:
             return self._headers
         return [*self._headers, (b"x-mooring-attempt", ids.show("att", attempt_id).encode())]
+
+    async def authorized(self, request: Request, http: HttpClient, clock: Clock) -> Request:
+        """The request with what is short-lived; asked for only where the account has a `token`.
+
+        Raises:
+            UpstreamError, ConfigError: there is no token, and nothing was sent.
+        """
+        if self.tokens is None:
+            return request
+        token = await self.tokens.get(http, clock)
+        return request._replace(headers=[*request.headers, (b"authorization", f"Bearer {token}".encode())])
 
     def patch(self, fields: Fields) -> None:
         """What differs on this vendor's chat wire; translated and passed-through bodies alike."""
