@@ -109,7 +109,7 @@ def test_a_vendors_example_has_a_known_price() -> None:
     prices = Prices()
     for name in registry.names():
         kind = registry.get(name)
-        if kind.api_key_env is not None:
+        if kind.api_key_env is not None and kind.base_url is not None:  # else models are named by their owner
             assert kind.example is not None, name
             account = kind(name, ProviderConfig(type=name, api_key="file:/dev/null"))
             assert prices.find(account, kind.example, 1_795_500_000_000_000) is not None, name

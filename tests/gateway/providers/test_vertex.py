@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.gateway.clouds import asking
 from tests.gateway.house import say
@@ -58,3 +59,18 @@ def test_what_is_missing_is_said_with_the_line_to_write() -> None:
     with pytest.raises(ConfigError, match="gets no token from 'workload_identity'"):
         config = ProviderConfig(type="vertex", cloud_project="p", token="workload_identity")
         registry.get("vertex")("v", config)
+
+
+def test_ids_of_calls_are_left_out_where_it_would_refuse_them() -> None:
+    vendor = registry.get("vertex")("v", ProviderConfig(type="vertex", cloud_project="p", token="env:T"))
+    call, result = {"id": "1", "name": "look", "args": {"id": 7}}, {"id": "1", "name": "look", "response": {}}
+    contents = [
+        {"role": "model", "parts": [{"functionCall": call}]},
+        {"role": "user", "parts": [{"functionResponse": result}, {"text": "so?"}]},
+    ]
+    fields = {"contents": msgspec.Raw(msgspec.json.encode(contents))}
+    vendor.patch(fields)
+    assert fields["contents"] == [
+        {"role": "model", "parts": [{"functionCall": {"name": "look", "args": {"id": 7}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "look", "response": {}}}, {"text": "so?"}]},
+    ]
