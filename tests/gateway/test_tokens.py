@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mooring.core.clock import ManualClock
-from mooring.core.errors import ConfigError, UpstreamError
+from mooring.core.errors import UpstreamError
 from mooring.gateway.tokens import Token, Tokens, tokens_of
 from mooring.net import EgressPolicy, HttpClient
 
@@ -82,7 +82,7 @@ def test_a_command_that_fails_is_told_by_its_complaint_and_not_by_what_it_printe
             with pytest.raises(UpstreamError, match="ended with 1: log in first") as caught:
                 await tokens_of("p", line, {}).get(http, ManualClock())
             assert "hidden" not in str(caught.value)
-            with pytest.raises(ConfigError, match="/no/such cannot be run"):
+            with pytest.raises(UpstreamError, match="No token: The token's command /no/such cannot be run"):
                 await tokens_of("p", "command:/no/such", {}).get(http, ManualClock())
 
     asyncio.run(scenario())

@@ -110,7 +110,7 @@ class Vendor:
         """The request with what is short-lived; asked for only where the account has a `token`.
 
         Raises:
-            UpstreamError, ConfigError: there is no token, and nothing was sent.
+            UpstreamError: there is no token, and nothing was sent.
         """
         if self.tokens is None:
             return request

@@ -56,7 +56,7 @@ class Tokens:
         """A token that is good for a while.
 
         Raises:
-            UpstreamError, ConfigError: there is none; nothing was sent to the vendor.
+            UpstreamError: there is none; nothing was sent to the vendor.
         """
         if self._value and clock.monotonic() < self._renew_at:
             return self._value
@@ -69,9 +69,11 @@ class Tokens:
         now = clock.monotonic()
         try:
             token = await self._fetch(http)
-        except MooringError:
+        except MooringError as error:
             if not self._value or now >= self._expires_at:
                 self._value = ""
+                if isinstance(error, ConfigError):  # the account's fault, which another target does not share
+                    raise UpstreamError(f"No token: {error.message}", hint=error.hint) from error
                 raise
             self._renew_at = min(now + AGAIN_SECONDS, self._expires_at)
             return
