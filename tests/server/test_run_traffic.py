@@ -35,7 +35,10 @@ def test_the_bytes_of_a_runs_client_are_the_runs_and_no_other_runs(run: Any, app
             assert least < client.bytes_down < least + 50 * 30 + 3_000  # heads, the first answer, and chunks' sizes
             assert report.caller_bytes == client.bytes_up + client.bytes_down
             assert report.amplification == 1.0
+            page = (await site.get(f"/ui/runs/{started}.json")).json["traffic"]
+            assert (page["hops"], page["amplification"]) == (traffic.to_json(report)["hops"], 1.0)
             await rooms.projector.rebuild()  # and the same once more
+        assert (await site.get(f"/ui/runs/{other}.json")).json["traffic"] is None
         alone = await Traces(rooms.journal).trace("default", run_id=ids.read("run", other))
         assert (await traffic.report(rooms.journal, rooms.spans, rooms.blobs, alone)).hops[0].exchanges == 1
 

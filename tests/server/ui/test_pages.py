@@ -147,12 +147,16 @@ def test_a_crash_and_the_repeat_are_told_in_the_run(browser: Open) -> None:
             done = CallAnswer("completed", body=b'"sent"')
             await one.rooms.journal.finish_tool(ref, AttemptResult(attempt, "completed", 0), done, event_payload=event)
             await one.rooms.journal.finish_run(run.id, run.epoch, "completed", output=b'"sent"')
+            one.rooms.edge.count_run(ids.show("run", run.id), bytes_up=300, bytes_down=1_200)
+            await one.rooms.edge.flush()
+            await one.rooms.projector.catch_up()
             await one.sign_in()
             path = f"/ui/runs/{ids.show('run', run.id)}"
             page, twin = await one.get(path), (await one.get(path + ".json")).json
             assert "Survived a crash" in page.words
             assert [bool(one["dead_at_us"]) for one in twin["hands"]] == [True, False]
             assert "Every part adds up" in page.words
+            assert "Hop Exchanges Up Down client to serve 1 300 B 1.2 kB" in page.words
             assert [turn["who"] for turn in twin["conversation"]] == [
                 *("system", "user", "tool", "crash", "tool", "note")
             ]

@@ -8,7 +8,7 @@ import msgspec
 from mooring.core import ids
 from mooring.gateway.keys import Caller
 from mooring.journal.records import RunRecord, RunState
-from mooring.tracing import Traces
+from mooring.tracing import Trace, Traces, traffic
 from mooring.tracing.verify import verify
 from mooring.wiring import Server
 
@@ -111,7 +111,14 @@ async def view_run(rooms: Server, exchange: Exchange, caller: Caller) -> dict[st
         "is_over": run.state in OVER,
         "findings": [str(one) for one in verify(trace)] if run.state in OVER else None,
         "is_live": run.state not in (*OVER, "parked"),
+        "traffic": await _traffic(rooms, trace) if run.state in OVER else None,
     }
+
+
+async def _traffic(rooms: Server, trace: Trace) -> dict[str, Any]:
+    """Bytes by hop; of a run that is over, because it reads the whole conversation."""
+    found = traffic.to_json(await traffic.report(rooms.journal, rooms.spans, rooms.blobs, trace))
+    return {name: value for name, value in found.items() if name != "steps"}
 
 
 async def cancel(rooms: Server, exchange: Exchange, caller: Caller) -> str:
