@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,9 @@ from mooring.sim import price_list
 from mooring.storage.home import Home
 
 CONFIG = """\
+[server]
+port = {port}
+
 [storage]
 {storage}
 
@@ -85,7 +89,9 @@ def house(
         storage = storage_section(place / "database.url", database_url) if database_url else ""
         prices = price_list.as_toml()
         rest = more if isinstance(more, str) else more(sim_url)
-        path.write_text(CONFIG.format(storage=storage, workers=workers, url=sim_url, prices=prices, more=rest))
+        path.write_text(
+            CONFIG.format(port=free_port(), storage=storage, workers=workers, url=sim_url, prices=prices, more=rest)
+        )
         os.environ["MOORING_SIM_URL"] = sim_url
         stack.callback(os.environ.pop, "MOORING_SIM_URL", None)
         settings = config.load(path)
@@ -94,6 +100,14 @@ def house(
         stack.callback(running.stop)
         stack.enter_context(running.supervisor.tended())
         yield House(home, sim_url, settings, path, running)
+
+
+def free_port() -> int:
+    """One of the house's own: while a killed serve is away, another home would take the default one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def storage_section(file: Path, database_url: str) -> str:
