@@ -203,7 +203,9 @@ def test_search_returns_hits(server: Server) -> None:
     }
     server.answers.append(json_answer({"object": "list", "data": [hit]}))
     with Client(server.url, KEY) as client:
-        assert client.search("q", collection="handbook", limit=3)[0].score == 1.5
+        assert client.search("q", collection="handbook", limit=3, filter={"team": "billing"})[0].score == 1.5
+    asked = {"query": "q", "collection": "handbook", "limit": 3, "filter": {"team": "billing"}}
+    assert server.asked[0].body == asked
 
 
 def test_a_calls_cost_is_read_from_the_server(server: Server) -> None:

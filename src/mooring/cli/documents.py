@@ -34,19 +34,29 @@ DOCUMENT_FIELDS = ("id", "path", "source", "state", "reason", "size_bytes", "chu
 @COLLECTION
 @click.option("--docs", type=click.Path(exists=True, path_type=Path), default=None, help="Read this folder first.")
 @click.option("--model", type=MODEL_NAME, default=None, help="Which model answers; without one, [rag] model.")
+@click.option(
+    "--filter", "chosen", metavar="JSON", default=None, help='Only documents with these metadata: {"team": "billing"}.'
+)
 @json_option("text", "is_answered", "citations")
 @click.pass_context
 def ask_command(
-    context: click.Context, question: str, collection: str, docs: Path | None, model: str | None, as_json: bool
+    context: click.Context,
+    question: str,
+    collection: str,
+    docs: Path | None,
+    model: str | None,
+    chosen: str | None,
+    as_json: bool,
 ) -> None:
     """Ask a QUESTION about documents; the answer cites file, section and characters. Exit 1 if they do not say."""
     from mooring.client import Client
     from mooring.server.collections import show_answer
 
+    where = _filter(chosen)
     if docs is not None:
         add(collection, docs)
     with Client() as client:
-        answer = client.ask(question, collection=collection, model=model)
+        answer = client.ask(question, collection=collection, model=model, filter=where)
     if as_json:
         print_json(show_answer(answer))
     else:
@@ -55,6 +65,17 @@ def ask_command(
             section = f" § {citation.section}" if citation.section else ""
             click.echo(f"  [{citation.number}] {citation.path}{section}, characters {citation.start}-{citation.end}")
     context.exit(Exit.DONE if answer.is_answered else Exit.FAILED)
+
+
+def _filter(text: str | None) -> dict[str, object] | None:
+    import msgspec
+
+    try:
+        return None if text is None else msgspec.json.decode(text, type=dict[str, object])
+    except msgspec.DecodeError as error:
+        raise click.BadParameter(
+            f'{error}. Write --filter \'{{"team": "billing"}}\'.', param_hint="--filter"
+        ) from error
 
 
 @click.group(

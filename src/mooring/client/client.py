@@ -9,20 +9,19 @@ from typing import Any, Self, TypeVar, overload
 import msgspec
 from pydantic import BaseModel
 
-from mooring.core.errors import InvalidRequest, MooringError, Unavailable, UpstreamMalformed
+from mooring.core.errors import InvalidRequest, Unavailable, UpstreamMalformed
 from mooring.core.seams import Hit
 
 from .chat import ChunkReader, Messages, chat_body, completion_of, parse_output, typed_events
 from .discovery import Endpoint, find_endpoint
 from .embedding import bodies, joined, part_of
-from .encoding import plain
+from .encoding import Where, convert, given, plain
 from .events import Event, EventReader, Finished
 from .patience import Patience
-from .results import Answer, CallInfo, Completion, Embeddings, RunFact, RunState
+from .results import Answer, CallInfo, Completion, Embeddings, RunFact, RunState, failure_of
 from .transport import Transport
 
 M = TypeVar("M", bound=BaseModel)
-T = TypeVar("T")
 
 
 class AsyncClient:
@@ -138,24 +137,43 @@ class AsyncClient:
         return joined(parts)
 
     async def ask(
-        self, question: str, *, collection: str | None = None, model: str | None = None, limit: int | None = None
+        self,
+        question: str,
+        *,
+        collection: str | None = None,
+        model: str | None = None,
+        limit: int | None = None,
+        filter: Where = None,  # noqa: A002 - the word of the wire
     ) -> Answer:
         """An answer from documents, with citations that resolve; says so when the passages hold none."""
-        body = {"question": question, "collection": collection, "model": model, "limit": limit}
-        reply = await self._transport.call("POST", "/v1/ask", _given(body))
-        return _convert(reply.data, Answer, "/v1/ask")
+        body = {"question": question, "collection": collection, "model": model, "limit": limit, "filter": filter}
+        reply = await self._transport.call("POST", "/v1/ask", given(body))
+        return convert(reply.data, Answer, "/v1/ask")
 
-    async def search(self, query: str, *, collection: str | None = None, limit: int = 10) -> list[Hit]:
-        """Passages of a collection, best first."""
-        return await self.send_search(query, {}, collection=collection, limit=limit)
+    async def search(
+        self,
+        query: str,
+        *,
+        collection: str | None = None,
+        limit: int = 10,
+        filter: Where = None,  # noqa: A002 - the word of the wire
+    ) -> list[Hit]:
+        """Passages of a collection, best first; `filter` holds conditions on the documents' metadata."""
+        return await self.send_search(query, {}, collection=collection, limit=limit, where=filter)
 
     async def send_search(
-        self, query: str, headers: Mapping[str, str], *, collection: str | None = None, limit: int = 10
+        self,
+        query: str,
+        headers: Mapping[str, str],
+        *,
+        collection: str | None = None,
+        limit: int = 10,
+        where: Where = None,
     ) -> list[Hit]:
         """A search with the headers of a run's step: what the worker uses."""
-        body = _given({"query": query, "collection": collection, "limit": limit})
+        body = given({"query": query, "collection": collection, "limit": limit, "filter": where})
         reply = await self._transport.call("POST", "/v1/search", body, headers)
-        return _convert(reply.data.get("data") if isinstance(reply.data, dict) else None, list[Hit], "/v1/search")
+        return convert(reply.data.get("data") if isinstance(reply.data, dict) else None, list[Hit], "/v1/search")
 
     async def send_stream(self, body: Any, headers: Mapping[str, str]) -> AsyncIterator[Event]:
         """A streamed chat call from a body as it goes on the wire (a dict, or bytes): what the worker uses."""
@@ -221,7 +239,7 @@ class AsyncRuns:
             "app_digest": app_digest,
         }
         headers = {"idempotency-key": key} if key else {}
-        reply = await self._transport.call("POST", "/v1/runs", _given(body), headers)
+        reply = await self._transport.call("POST", "/v1/runs", given(body), headers)
         return AsyncRun(self._transport, run_state(reply.data))
 
     async def get(self, run_id: str) -> "AsyncRun":
@@ -379,22 +397,3 @@ def run_state(data: Any) -> RunState:
         )
     except (KeyError, AttributeError, TypeError) as error:
         raise UpstreamMalformed("The server's answer is no run.", hint="Is this a Mooring server?") from error
-
-
-def failure_of(state: RunState) -> MooringError:
-    """The error that ended a run."""
-    return MooringError(
-        f"Run {state.id} failed with {state.error_code}: {state.error_message}",
-        hint=f"See it: mooring trace {state.id}",
-    )
-
-
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _convert(data: Any, kind: type[T], where: str) -> T:
-    try:
-        return msgspec.convert(data, kind)
-    except msgspec.ValidationError as error:
-        raise UpstreamMalformed(f"{where} answered with something else: {error}.") from error

@@ -1,11 +1,15 @@
 """JSON with one spelling per value: sorted keys, no spaces. What is hashed or replayed is written like this."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import msgspec
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from mooring.core.errors import InvalidRequest
+from mooring.core.errors import InvalidRequest, UpstreamMalformed
+
+T = TypeVar("T")
+Where = Mapping[str, Any] | None  # conditions on documents' metadata, by field
 
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -40,3 +44,20 @@ def _struct(value: Any) -> Any:
 def result_text(value: object) -> str:
     """What a tool returned, as the text that the model reads."""
     return value if isinstance(value, str) else canonical(plain(value)).decode()
+
+
+def given(fields: dict[str, Any]) -> dict[str, Any]:
+    """What is not None: the server knows its own defaults."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def convert(data: Any, kind: type[T], where: str) -> T:
+    """A reply as a type; `where` names the route that gave it.
+
+    Raises:
+        UpstreamMalformed: it is something else.
+    """
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        raise UpstreamMalformed(f"{where} answered with something else: {error}.") from error

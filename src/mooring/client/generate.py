@@ -23,6 +23,7 @@ from mooring.core.seams import Hit
 from .chat import Messages
 from .client import AsyncCalls, AsyncClient, AsyncRun, AsyncRuns
 from .discovery import Endpoint
+from .encoding import Where
 from .events import Event
 from .loop import LoopThread
 from .results import Answer, CallInfo, Completion, Embeddings, RunFact

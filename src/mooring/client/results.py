@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from mooring.core.errors import MooringError
 from mooring.core.money import Usd, usd
 from mooring.core.seams import Hit
 from mooring.core.usage import Usage
@@ -121,3 +122,11 @@ class RunFact(msgspec.Struct, frozen=True):
     seq: int
     kind: str
     data: Any
+
+
+def failure_of(state: RunState) -> MooringError:
+    """The error that ended a run."""
+    return MooringError(
+        f"Run {state.id} failed with {state.error_code}: {state.error_message}",
+        hint=f"See it: mooring trace {state.id}",
+    )

@@ -11,6 +11,7 @@ from mooring.core.seams import Hit
 from .chat import Messages
 from .client import AsyncCalls, AsyncClient, AsyncRun, AsyncRuns
 from .discovery import Endpoint
+from .encoding import Where
 from .events import Event
 from .loop import LoopThread
 from .results import Answer, CallInfo, Completion, Embeddings, RunFact
@@ -131,14 +132,20 @@ class Client:
         )
 
     def ask(
-        self, question: str, *, collection: str | None = None, model: str | None = None, limit: int | None = None
+        self,
+        question: str,
+        *,
+        collection: str | None = None,
+        model: str | None = None,
+        limit: int | None = None,
+        filter: Where = None,
     ) -> Answer:
         """An answer from documents, with citations that resolve; says so when the passages hold none."""
-        return self._loop.run(self._core.ask(question, collection=collection, model=model, limit=limit))
+        return self._loop.run(self._core.ask(question, collection=collection, model=model, limit=limit, filter=filter))
 
-    def search(self, query: str, *, collection: str | None = None, limit: int = 10) -> list[Hit]:
-        """Passages of a collection, best first."""
-        return self._loop.run(self._core.search(query, collection=collection, limit=limit))
+    def search(self, query: str, *, collection: str | None = None, limit: int = 10, filter: Where = None) -> list[Hit]:
+        """Passages of a collection, best first; `filter` holds conditions on the documents' metadata."""
+        return self._loop.run(self._core.search(query, collection=collection, limit=limit, filter=filter))
 
     def close(self) -> None:
         self._loop.run(self._core.close())

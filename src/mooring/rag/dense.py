@@ -3,7 +3,7 @@
 Codes are the signs of the numbers, kept column by column, so that a scan is a few passes over memory.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,30 @@ ReadVectors = Callable[[Sequence[bytes]], dict[bytes, bytes]]
 
 
 class Vectors:
-    """One collection's vectors, in memory: whole, or as codes beside a function that reads some."""
+    """One collection's vectors, in memory: whole, or as codes beside a function that reads some.
 
-    def __init__(self, chunk_ids: list[bytes], rows: list[bytes], *, exact_up_to: int = EXACT_UP_TO) -> None:
+    `owners` are the documents of the chunks; without them a search cannot be held to some documents.
+    """
+
+    def __init__(
+        self,
+        chunk_ids: list[bytes],
+        rows: list[bytes],
+        *,
+        owners: Sequence[bytes] = (),
+        exact_up_to: int = EXACT_UP_TO,
+    ) -> None:
         size = len(rows[0]) if rows else 0
         alike = [(chunk_id, row) for chunk_id, row in zip(chunk_ids, rows, strict=True) if len(row) == size]
         self.chunk_ids = [chunk_id for chunk_id, _ in alike]
+        numbers: dict[bytes, int] = {}
+        kept = [
+            numbers.setdefault(owner, len(numbers))
+            for owner, row in zip(owners, rows, strict=False)
+            if len(row) == size
+        ]
+        self._numbers = numbers
+        self._owners = np.array(kept, dtype=np.int32)
         self.dimensions = size // 2
         self._places = {chunk_id: place for place, chunk_id in enumerate(self.chunk_ids)}
         matrix = np.frombuffer(b"".join(row for _, row in alike), dtype="<f2").reshape(len(alike), self.dimensions)
@@ -33,30 +51,50 @@ class Vectors:
     def size_bytes(self) -> int:
         """What it takes, about."""
         held = self._matrix if self._matrix is not None else self._codes
-        return (held.nbytes if held is not None else 0) + 150 * len(self.chunk_ids)
+        return (held.nbytes if held is not None else 0) + 154 * len(self.chunk_ids) + 150 * len(self._numbers)
 
     def search(
-        self, query: NDArray[np.float32], *, limit: int, also: Sequence[bytes], read: ReadVectors
+        self,
+        query: NDArray[np.float32],
+        *,
+        limit: int,
+        also: Sequence[bytes],
+        read: ReadVectors,
+        among: Collection[bytes] | None = None,
     ) -> tuple[list[tuple[bytes, float]], dict[bytes, float]]:
-        """The nearest chunks with their cosines, best first; and the cosines of the chunks in `also`."""
+        """The nearest chunks with their cosines, best first; and the cosines of the chunks in `also`.
+
+        `among`: the nearest of these documents only, found as if there were no others.
+        """
         if not self.chunk_ids or query.shape[0] != self.dimensions:
             return [], {}
         if self._matrix is not None:
             scores = scan(self._matrix, query)
-            best = [(self.chunk_ids[place], float(scores[place])) for place in largest(scores, limit)]
+            best = [(self.chunk_ids[place], float(scores[place])) for place in self._largest(scores, limit, among)]
             return best, {each: float(scores[self._places[each]]) for each in also if each in self._places}
-        places = self._nearest_codes(query)
+        places = self._nearest_codes(query, among)
         found = read([*(self.chunk_ids[place] for place in places), *also])
         cosines = {each: float(unpack(row) @ query) for each, row in found.items() if len(row) == 2 * self.dimensions}
-        ranked = sorted(cosines.items(), key=lambda item: (-item[1], item[0]))
+        near = {self.chunk_ids[place] for place in places}
+        ranked = sorted(((each, cosines[each]) for each in near & cosines.keys()), key=lambda item: (-item[1], item[0]))
         return ranked[:limit], {each: cosines[each] for each in also if each in cosines}
 
-    def _nearest_codes(self, query: NDArray[np.float32]) -> list[int]:
+    def _nearest_codes(self, query: NDArray[np.float32], among: Collection[bytes] | None) -> list[int]:
         assert self._codes is not None
         distances = np.zeros(len(self.chunk_ids), dtype=np.uint16)
         for column, word in zip(self._codes, codes_of(query[None, :])[0], strict=True):
             distances += np.bitwise_count(column ^ word)
-        return largest(-distances.astype(np.int32), CANDIDATES)
+        return self._largest(-distances.astype(np.int32), CANDIDATES, among)
+
+    def _largest(
+        self, scores: NDArray[np.float32] | NDArray[np.int32], limit: int, among: Collection[bytes] | None
+    ) -> list[int]:
+        if among is None:
+            return largest(scores, limit)
+        chosen = np.zeros(len(self._numbers), dtype=bool)
+        chosen[[self._numbers[owner] for owner in among if owner in self._numbers]] = True
+        places = np.flatnonzero(chosen[self._owners])
+        return [int(places[place]) for place in largest(scores[places], limit)]
 
 
 def scan(matrix: NDArray[np.float16], query: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,9 +5,10 @@ BM25 over stems (k1 1.2, b 0.75, fixed by FTS5); those of vectors are cosines. C
 statement batch at a time.
 """
 
+import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,17 +104,22 @@ class DocumentIndex:
             )
         return True
 
-    def search(self, collection_id: bytes, question: str, *, limit: int) -> list[tuple[bytes, float]]:
-        """Chunk ids with their scores, best first; a higher score is better."""
+    def search(
+        self, collection_id: bytes, question: str, *, limit: int, among: Collection[bytes] | None = None
+    ) -> list[tuple[bytes, float]]:
+        """Chunk ids with their scores, best first; a higher score is better. `among`: of these documents only."""
         expression = match_query(question, collection_id)
         if expression is None:
             return []
+        chosen = None if among is None else json.dumps([each.hex() for each in among])
         with self._open() as connection:
             rows = connection.execute(
                 "SELECT e.chunk, -bm25(passages, 0.0, 1.0, 1.0) AS score FROM passages"
                 " JOIN entries e ON e.id = passages.rowid"
-                " WHERE passages MATCH ? AND e.collection = ? ORDER BY score DESC, e.chunk LIMIT ?",
-                (expression, collection_id, limit),
+                " WHERE passages MATCH ? AND e.collection = ?"
+                " AND (? IS NULL OR e.document IN (SELECT unhex(value) FROM json_each(?)))"
+                " ORDER BY score DESC, e.chunk LIMIT ?",
+                (expression, collection_id, chosen, chosen, limit),
             ).fetchall()
         return [(bytes(row[0]), float(row[1])) for row in rows]
 
@@ -122,15 +128,24 @@ class DocumentIndex:
         return bool(self._loaded(collection_id).chunk_ids)
 
     def search_vectors(
-        self, collection_id: bytes, query: NDArray[np.float32], *, limit: int, also: Sequence[bytes] = ()
+        self,
+        collection_id: bytes,
+        query: NDArray[np.float32],
+        *,
+        limit: int,
+        also: Sequence[bytes] = (),
+        among: Collection[bytes] | None = None,
     ) -> tuple[list[tuple[bytes, float]], dict[bytes, float]]:
-        """The nearest chunks with their cosines, best first; and the cosines of the chunks in `also`."""
+        """The nearest chunks with their cosines, best first; and the cosines of the chunks in `also`.
+
+        `among`: the nearest of these documents only.
+        """
 
         def read(chunk_ids: Sequence[bytes]) -> dict[bytes, bytes]:
             with self._open() as connection:
                 return _vectors_of(connection, collection_id, chunk_ids)
 
-        return self._loaded(collection_id).search(query, limit=limit, also=also, read=read)
+        return self._loaded(collection_id).search(query, limit=limit, also=also, read=read, among=among)
 
     def _loaded(self, collection_id: bytes) -> Vectors:
         """The collection's vectors, as the file has them now."""
@@ -141,10 +156,11 @@ class DocumentIndex:
                 self._vectors.move_to_end(collection_id)
                 return known[1]
             rows = connection.execute(
-                "SELECT chunk, vector FROM entries WHERE collection = ? AND vector IS NOT NULL ORDER BY chunk",
+                "SELECT chunk, vector, document FROM entries WHERE collection = ? AND vector IS NOT NULL"
+                " ORDER BY chunk",
                 (collection_id,),
             ).fetchall()
-            vectors = Vectors([row[0] for row in rows], [row[1] for row in rows])
+            vectors = Vectors([row[0] for row in rows], [row[1] for row in rows], owners=[row[2] for row in rows])
             self._vectors[collection_id] = (stand, vectors)
             self._vectors.move_to_end(collection_id)
             while len(self._vectors) > 1 and self._held_bytes() > VECTORS_IN_MEMORY_BYTES:

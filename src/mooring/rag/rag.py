@@ -6,7 +6,7 @@ is read from the ledger, so an index that is behind or lost can miss, never resu
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ from mooring.journal.records import CallAnswer, NewCall
 from .answer import REFUSAL, build_request, find_pointers, is_refusal
 from .config import RagConfig
 from .embedding import Embedded, embed_pending
+from .filter import parse_filter
 from .index import DocumentIndex
 from .ingest import IngestReport, Outcome, Progress, ingest_source, prepare
 from .origin import EmbedFor, Origin, Recall, RecordCall, recalled
@@ -114,15 +115,23 @@ class Rag:
         return next(each for each in listed if each.source == UPLOADS and each.path == upload.path)
 
     async def search(
-        self, project_id: str, collection: str, query: str, /, *, limit: int = 8, origin: Origin | None = None
+        self,
+        project_id: str,
+        collection: str,
+        query: str,
+        /,
+        *,
+        limit: int = 8,
+        filter: Mapping[str, object] | None = None,  # noqa: A002 - the word of the wire
+        origin: Origin | None = None,
     ) -> list[Hit]:
         """Passages of the collection, best first; the search is in the journal before they are returned.
 
         Raises:
             NotFound: no such collection.
-            InvalidRequest: the query is empty or too long.
+            InvalidRequest: the query is empty or too long, or the filter asks for what no document has.
         """
-        return (await self.retrieve(project_id, collection, query, limit=limit, origin=origin)).hits
+        return (await self.retrieve(project_id, collection, query, limit=limit, filter=filter, origin=origin)).hits
 
     async def answer(
         self,
@@ -133,6 +142,7 @@ class Rag:
         complete: Complete | None = None,
         model: str | None = None,
         limit: int | None = None,
+        filter: Mapping[str, object] | None = None,  # noqa: A002 - the word of the wire
         origin: Origin | None = None,
     ) -> Answer:
         """Search, ask the model, and keep those of its citations that the stored text bears out.
@@ -141,13 +151,13 @@ class Rag:
 
         Raises:
             NotFound: no such collection.
-            InvalidRequest: the question is empty or too long.
+            InvalidRequest: the question is empty or too long, or the filter asks for what no document has.
         """
         ask = complete or self._complete
         if ask is None:
             raise ConfigError("No model answers questions here.", hint="Set [rag] model.", param="rag.model")
         model = model or self._config.model
-        found = await self.retrieve(project_id, collection, question, limit=limit, origin=origin)
+        found = await self.retrieve(project_id, collection, question, limit=limit, filter=filter, origin=origin)
         if not found.hits:
             return Answer(text=REFUSAL, is_answered=False, call_id=found.call_id, model=model)
         response = await ask(build_request(model, question, found.hits))
@@ -213,13 +223,14 @@ class Rag:
         query: str,
         *,
         limit: int | None = None,
+        filter: Mapping[str, object] | None = None,  # noqa: A002 - the word of the wire
         origin: Origin | None = None,
     ) -> Retrieval:
         """Hits with what each stage did; the search is in the journal before they are returned.
 
         Raises:
             NotFound: no such collection.
-            InvalidRequest: the query is empty or too long.
+            InvalidRequest: the query is empty or too long, or the filter asks for what no document has.
         """
         origin = origin or Origin()
         if origin.trace_id is None:
@@ -229,7 +240,9 @@ class Rag:
         if len(query) > LONGEST_QUESTION:
             raise InvalidRequest(f"The question is longer than {LONGEST_QUESTION:,} characters.", param="question")
         limit = max(1, min(limit or self._config.passages, MOST_HITS))
-        request = msgspec.json.encode({"collection": collection, "query": query, "limit": limit})
+        chosen = parse_filter(filter or {})
+        asked = {"collection": collection, "query": query, "limit": limit}
+        request = msgspec.json.encode({**asked, "filter": filter} if chosen else asked)
         if origin.run is not None and self._recall is not None:
             made = await self._recall(project_id, origin.run)
             if made is not None and made.request == request:
@@ -237,7 +250,7 @@ class Rag:
         stored = await self._collection(project_id, collection)
         await self._refresh(project_id, stored)
         embed = self._embed_for(project_id, origin) if self._embed_for else None
-        found = await self._retriever.retrieve(project_id, stored.id, query, limit=limit, embed=embed)
+        found = await self._retriever.retrieve(project_id, stored.id, query, limit=limit, embed=embed, chosen=chosen)
         call_id = self._new_id()
         await self._record_call(
             NewCall(

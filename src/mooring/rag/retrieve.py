@@ -15,6 +15,7 @@ from mooring.core.seams import Embed, Hit
 
 from .config import RagConfig
 from .embedding import vectors_of
+from .filter import Filter
 from .fusion import fuse
 from .index import DocumentIndex
 from .repository import ChunkRecord, DocumentRepository
@@ -56,17 +57,31 @@ class Retriever:
         self._reranker = SentenceReranker(self._model) if config.reranker == "sentence" else None
 
     async def retrieve(
-        self, project_id: str, collection_id: bytes, query: str, *, limit: int, embed: Embed | None
+        self,
+        project_id: str,
+        collection_id: bytes,
+        query: str,
+        *,
+        limit: int,
+        embed: Embed | None,
+        chosen: Filter | None = None,
     ) -> Retrieval:
-        """The best passages, by words alone without `embed`; a model that fails takes its stages away, and says so."""
+        """The best passages, by words alone without `embed`; a model that fails takes its stages away, and says so.
+
+        With a filter both lists are those of its documents alone, and the ledger is asked again for each passage.
+
+        Raises:
+            InvalidRequest: the filter asks for what no document has.
+        """
         stages: list[Stage] = []
+        among = await self._repository.metadata.matching(project_id, collection_id, chosen) if chosen else None
         started = perf_counter()
-        keyword = dict(await asyncio.to_thread(self._index.search, collection_id, query, limit=CANDIDATES))
+        keyword = dict(await asyncio.to_thread(self._index.search, collection_id, query, limit=CANDIDATES, among=among))
         stages.append(Stage("keyword", True, candidates=len(keyword), milliseconds=_since(started)))
-        vector, dense, cosines = await self._dense(collection_id, query, keyword, embed, stages)
+        vector, dense, cosines = await self._dense(collection_id, query, keyword, embed, stages, among)
         if vector is None or embed is None:
             order = dict(list(keyword.items())[: limit + SPARE])
-            chunks = await self._repository.find_chunks(project_id, collection_id, list(order))
+            chunks = await self._repository.find_chunks(project_id, collection_id, list(order), chosen=chosen)
             stages.extend((Stage("fusion", reason="there is one list"), Stage("rerank", reason="there is no vector")))
             scores = {key: {"keyword": score} for key, score in keyword.items()}
             return Retrieval(
@@ -76,7 +91,7 @@ class Retriever:
         fused = fuse(keyword, {**cosines, **dense}, share=self._share)
         stages.append(Stage("fusion", True, candidates=len(fused), milliseconds=_since(started)))
         first = list(fused)[: max(limit, DEPTH) + SPARE]
-        chunks = await self._repository.find_chunks(project_id, collection_id, first)
+        chunks = await self._repository.find_chunks(project_id, collection_id, first, chosen=chosen)
         order = {key: fused[key] for key in first if key in chunks}
         order, similarities = await self._rerank(vector, order, chunks, cosines, embed, stages)
         raw: Sequence[tuple[str, Mapping[bytes, float]]] = (
@@ -95,6 +110,7 @@ class Retriever:
         keyword: Mapping[bytes, float],
         embed: Embed | None,
         stages: list[Stage],
+        among: frozenset[bytes] | None,
     ) -> tuple[NDArray[np.float32] | None, dict[bytes, float], dict[bytes, float]]:
         """The question's vector, the nearest passages, and the cosines of all passages of both lists."""
         reason = None
@@ -113,7 +129,7 @@ class Retriever:
             stages.append(Stage("dense", reason=str(error), model=self._model, milliseconds=_since(started)))
             return None, {}, {}
         best, others = await asyncio.to_thread(
-            self._index.search_vectors, collection_id, vector, limit=CANDIDATES, also=list(keyword)
+            self._index.search_vectors, collection_id, vector, limit=CANDIDATES, also=list(keyword), among=among
         )
         stages.append(Stage("dense", True, candidates=len(best), milliseconds=_since(started), model=self._model))
         return vector, dict(best), {**others, **dict(best)}

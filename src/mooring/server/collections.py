@@ -36,6 +36,7 @@ class Ask(msgspec.Struct, forbid_unknown_fields=True):
     collection: Word | None = None
     model: Word | None = None
     limit: int | None = None
+    filter: dict[str, Any] | None = None
     user: Word | None = None
     session: Word | None = None
     tags: list[Word] = []
@@ -47,6 +48,7 @@ class SearchFor(msgspec.Struct, forbid_unknown_fields=True):
     query: str
     collection: Word | None = None
     limit: int = 10
+    filter: dict[str, Any] | None = None
 
 
 class Document(msgspec.Struct, forbid_unknown_fields=True):
@@ -64,6 +66,7 @@ class Query(msgspec.Struct, forbid_unknown_fields=True):
 
     query: str
     limit: int = 10
+    filter: dict[str, Any] | None = None
 
 
 class Question(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,6 +75,7 @@ class Question(msgspec.Struct, forbid_unknown_fields=True):
     question: str
     model: str | None = None
     limit: int | None = None
+    filter: dict[str, Any] | None = None
     user: str | None = None
     session: str | None = None
     tags: list[str] = []
@@ -127,6 +131,7 @@ def collection_routes(rooms: Server) -> list[Route]:
             exchange.params["collection"],
             body.query,
             limit=body.limit,
+            filter=body.filter,
             origin=origin_of(rooms, exchange),
         )
         return json_reply({"object": "list", "data": found.hits, "stages": found.stages, "call_id": found.call_id})
@@ -142,6 +147,7 @@ def collection_routes(rooms: Server) -> list[Route]:
             complete=rooms.complete(caller, without_run(origin)),
             model=body.model,
             limit=body.limit,
+            filter=body.filter,
             origin=origin,
         )
         return json_reply(answer)
@@ -207,6 +213,7 @@ def folder_routes(rooms: Server) -> list[Route]:
             body.collection or DEFAULT_COLLECTION,
             body.query,
             limit=body.limit,
+            filter=body.filter,
             origin=origin_of(rooms, exchange),
         )
         return json_reply({"object": "list", "data": hits})
@@ -222,6 +229,7 @@ def folder_routes(rooms: Server) -> list[Route]:
             complete=rooms.complete(caller, without_run(origin)),
             model=body.model,
             limit=body.limit,
+            filter=body.filter,
             origin=origin,
         )
         return json_reply(show_answer(answer))

@@ -1,4 +1,5 @@
-"""All SQL of the documents' ledger: `documents.py` the texts and chunks, `embeddings.py` their vectors."""
+"""All SQL of the documents' ledger: `documents.py` the texts and chunks, `embeddings.py` their vectors,
+`metadata.py` what filters ask."""
 
 from .documents import DocumentRepository
 from .embeddings import EmbeddingRepository

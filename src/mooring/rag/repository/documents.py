@@ -7,10 +7,12 @@ from typing import Any
 
 from mooring.core.clock import Clock, SystemClock
 from mooring.core.ids import NewId, new_id
+from mooring.rag.filter import Filter
 from mooring.storage import Database, Tx
 from mooring.storage.projects import cross_project
 
 from .embeddings import EmbeddingRepository, drop_embeddings, keep_embeddings, kept_embeddings
+from .metadata import MetadataRepository
 from .records import ChunkRecord, Collection, DocumentRecord, NewVersion, Span, Stand
 from .revision import raise_revision
 
@@ -20,6 +22,7 @@ class DocumentRepository:
 
     def __init__(self, database: Database, *, clock: Clock | None = None, new_id: NewId = new_id) -> None:
         self.embeddings = EmbeddingRepository(database)
+        self.metadata = MetadataRepository(database)
         self._database = database
         self._clock = clock or SystemClock()
         self._new_id = new_id
@@ -229,9 +232,12 @@ class DocumentRepository:
         return await self._database.read_async(query)
 
     async def find_chunks(
-        self, project_id: str, collection_id: bytes, chunk_ids: Sequence[bytes]
+        self, project_id: str, collection_id: bytes, chunk_ids: Sequence[bytes], *, chosen: Filter | None = None
     ) -> dict[bytes, ChunkRecord]:
-        """Those of the chunks that belong to the current version of a document of this collection."""
+        """Those of the chunks that belong to the current version of a document of this collection.
+
+        With a filter, only those of documents whose metadata satisfy it at this moment, whatever an index says.
+        """
 
         def query(tx: Tx) -> dict[bytes, ChunkRecord]:
             found = {}
@@ -239,13 +245,13 @@ class DocumentRepository:
                 row = tx.one(
                     "SELECT c.document_id, d.path, c.section, c.start_at, c.end_at,"
                     " substr(v.text, CAST(c.start_at + 1 AS INTEGER), CAST(c.end_at - c.start_at AS INTEGER)),"
-                    " v.page_starts"
+                    " v.page_starts, d.metadata"
                     " FROM chunks c JOIN documents d ON d.version_id = c.version_id"
                     " JOIN document_versions v ON v.id = c.version_id"
                     " WHERE c.project_id = ? AND d.collection_id = ? AND c.id = ?",
                     (project_id, collection_id, chunk_id),
                 )
-                if row is not None:
+                if row is not None and (chosen is None or chosen.matches(json.loads(row[7] or "{}"))):
                     page = page_at(row[6], row[3])
                     found[chunk_id] = ChunkRecord(chunk_id, bytes(row[0]), row[1], row[2], row[3], row[4], row[5], page)
             return found
