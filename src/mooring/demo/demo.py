@@ -51,7 +51,7 @@ def start(home: Home, log: Callable[[str], None]) -> Demo:
     os.environ["MOORING_HOME"] = str(home.path)
     os.environ["MOORING_CONFIG"] = str(path)
     settings = config.load(path)
-    sim = Child("sim", ["sim", "--", "--port", str(port)])
+    sim = Child("sim", ["sim", "--", "--port", str(port), "--quiet"])
     return Demo(
         home, sim_url, settings, up.start(settings, home, log=log, app_path=APP, config_path=path, beside=[sim])
     )

@@ -40,6 +40,8 @@ def whose(inbound: Inbound, fields: Fields, user: str | None) -> Whose:
 
 
 def _first(given: dict[str, Any], names: Sequence[str]) -> str | None:
+    if not given:  # nearly always
+        return None
     return next((text for name in names if (text := _text(given.get(name))) is not None), None)
 
 
@@ -49,6 +51,8 @@ def _text(value: object) -> str | None:
 
 def _tags(value: object) -> tuple[str, ...]:
     """A list, or text with commas: OpenAI's metadata holds text alone."""
+    if value is None:
+        return ()
     parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
     tags = (part.strip() for part in parts if isinstance(part, str))
     return tuple(dict.fromkeys(shorten(tag, MOST_CHARACTERS) for tag in tags if tag))[:MOST_TAGS]

@@ -14,7 +14,7 @@ from .sim import SimServer
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM; the first line printed is `listening on http://HOST:PORT`."""
+    """Serve until SIGINT or SIGTERM; unless quiet, the first line printed is `listening on http://HOST:PORT`."""
     options = _parser().parse_args(argv)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fd", type=int, help="a listening socket that this process inherited, instead of a port")
     parser.add_argument("--meter", type=Path, help="append each billed request to this file, one JSON object a line")
     parser.add_argument("--most-rows", type=int, default=1_000_000, help="rows that the meter keeps")
+    parser.add_argument("--quiet", action="store_true", help="do not print the address")
     parser.add_argument("--seed", type=int, help="makes request ids repeat from start to start")
     return parser
 
@@ -52,6 +53,7 @@ async def _serve(options: argparse.Namespace) -> None:
         most_rows=options.most_rows,
     )
     async with server:
-        sys.stdout.write(f"listening on {server.url}\n")
-        sys.stdout.flush()
+        if not options.quiet:
+            sys.stdout.write(f"listening on {server.url}\n")
+            sys.stdout.flush()
         await stop.wait()
