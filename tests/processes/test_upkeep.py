@@ -17,7 +17,18 @@ CONFIG = Config(retention=RetentionConfig(payloads="off", every_seconds=0.01))
 
 
 async def a_call(rooms: Server, body: bytes = b"said") -> bytes:
-    call = NewCall(id=new_id(), project_id="default", kind="chat", name="fast", trace_id=new_id(), request_body=b"{}")
+    """Its key has expired at once: until the rules are applied its bodies are there."""
+    call = NewCall(
+        id=new_id(),
+        project_id="default",
+        kind="chat",
+        name="fast",
+        trace_id=new_id(),
+        request_body=b"{}",
+        key=new_id().hex(),
+        binding=b"bound",
+        key_lifetime_seconds=0,
+    )
     await rooms.journal.record_call(call, CallAnswer(state="completed", body=body))
     return call.id
 
@@ -26,6 +37,7 @@ def test_a_worker_applies_the_rules(tmp_path: Path) -> None:
     async def scene() -> None:
         async with build(CONFIG, Home(tmp_path / "home"), kind="worker") as rooms:
             call_id = await a_call(rooms)
+            assert await rooms.journal.get_body("default", call_id) == b"said"
             task = asyncio.create_task(keep(rooms))
             async with asyncio.timeout(20):
                 while await rooms.journal.get_body("default", call_id):
