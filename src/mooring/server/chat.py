@@ -3,11 +3,11 @@
 Models named `rag/…` are collections of documents: they are answered beside the gateway, which is asked on the way.
 """
 
-from mooring.gateway.inbound import Inbound
 from mooring.wiring import Server
 
 from . import answering, gemini
 from .exchange import Exchange, Reply, json_reply
+from .gateway import inbound_of
 from .server import Route, caller_of
 
 
@@ -16,17 +16,7 @@ def routes(rooms: Server) -> list[Route]:
         collection = answering.collection_of(await exchange.body())
         if collection is not None:
             return await answering.answer(rooms, exchange, collection)
-        return await rooms.gateway.chat(
-            Inbound(
-                caller=caller_of(exchange),
-                body=await exchange.body(),
-                headers=exchange.headers,
-                method=exchange.method,
-                path=exchange.path,
-                query=exchange.query_string,
-                disconnected=exchange.disconnected,
-            )
-        )
+        return await rooms.gateway.chat(await inbound_of(exchange))
 
     async def models(exchange: Exchange) -> Reply:
         if exchange.header(b"x-goog-api-key") is not None:

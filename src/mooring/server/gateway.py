@@ -1,8 +1,8 @@
-"""A request on any of the gateway's wires: what is handed in, and how its answer goes out."""
+"""A request on any of the gateway's wires, as it is handed in; the answer is the reply as it is."""
 
-from mooring.gateway.inbound import Inbound, Outbound
+from mooring.gateway.inbound import Inbound
 
-from .exchange import Exchange, Reply
+from .exchange import Exchange
 from .server import caller_of
 
 
@@ -19,8 +19,3 @@ async def inbound_of(exchange: Exchange, *, model: str | None = None, is_stream:
         is_stream=is_stream,
         disconnected=exchange.disconnected,
     )
-
-
-def reply_of(outbound: Outbound) -> Reply:
-    """The answer as it is."""
-    return Reply(outbound.status, outbound.body, outbound.content_type, outbound.headers)

@@ -4,7 +4,7 @@ from mooring.core.errors import InvalidRequest, NotFound
 from mooring.wiring import Server
 
 from .exchange import Exchange, Reply, json_reply
-from .gateway import inbound_of, reply_of
+from .gateway import inbound_of
 from .server import Route, caller_of
 
 # The wire of each operation, and whether it streams.
@@ -21,7 +21,7 @@ def routes(rooms: Server) -> list[Route]:
         model, _, operation = exchange.params["call"].rpartition(":")
         if operation == "countTokens":
             inbound = await inbound_of(exchange, model=model)
-            return reply_of(await rooms.gateway.count(inbound, "gemini_count_tokens"))
+            return await rooms.gateway.count(inbound, "gemini_count_tokens")
         if operation not in OPERATIONS:
             raise NotFound(
                 f"There is no operation '{operation[:60]}'.", hint=f"There is countTokens, {', '.join(OPERATIONS)}."
@@ -29,7 +29,7 @@ def routes(rooms: Server) -> list[Route]:
         wire, is_stream = OPERATIONS[operation]
         if is_stream and exchange.query.get("alt") != "sse":
             raise InvalidRequest("Streams are sent as events alone.", hint="Add ?alt=sse to the address.", param="alt")
-        return reply_of(await rooms.gateway.ask(await inbound_of(exchange, model=model, is_stream=is_stream), wire))
+        return await rooms.gateway.ask(await inbound_of(exchange, model=model, is_stream=is_stream), wire)
 
     async def models(exchange: Exchange) -> Reply:
         return await listed(rooms, exchange)

@@ -3,7 +3,7 @@
 from mooring.wiring import Server
 
 from .exchange import Exchange, Reply
-from .gateway import inbound_of, reply_of
+from .gateway import inbound_of
 from .server import Route
 
 WIRE = "anthropic_messages"
@@ -11,10 +11,10 @@ WIRE = "anthropic_messages"
 
 def routes(rooms: Server) -> list[Route]:
     async def messages(exchange: Exchange) -> Reply:
-        return reply_of(await rooms.gateway.ask(await inbound_of(exchange), WIRE))
+        return await rooms.gateway.ask(await inbound_of(exchange), WIRE)
 
     async def count(exchange: Exchange) -> Reply:
-        return reply_of(await rooms.gateway.count(await inbound_of(exchange), "anthropic_count_tokens"))
+        return await rooms.gateway.count(await inbound_of(exchange), "anthropic_count_tokens")
 
     return [
         Route("POST", "/v1/messages", "call", messages),

@@ -5,13 +5,13 @@ import msgspec
 from mooring.wiring import Server
 
 from .exchange import Exchange, Reply, json_reply
-from .gateway import inbound_of, reply_of
+from .gateway import inbound_of
 from .server import Route, caller_of
 
 
 def routes(rooms: Server) -> list[Route]:
     async def respond(exchange: Exchange) -> Reply:
-        return reply_of(await rooms.gateway.respond(await inbound_of(exchange)))
+        return await rooms.gateway.respond(await inbound_of(exchange))
 
     async def get(exchange: Exchange) -> Reply:
         kept = rooms.gateway.responses
