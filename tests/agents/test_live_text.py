@@ -5,8 +5,9 @@ import asyncio
 from mooring import App
 from mooring.client import Finished, TextDelta
 from mooring.core import ids
+from mooring.server.following import Teller
 
-from .conftest import Open
+from .conftest import PROJECT, Open
 
 
 def test_text_comes_live_and_is_not_told_twice(world: Open) -> None:
@@ -26,3 +27,27 @@ def test_text_comes_live_and_is_not_told_twice(world: Open) -> None:
         assert "".join(texts) == events[-1].output
 
     asyncio.run(scenario())
+
+
+def test_live_text_never_overtakes_the_events_before_its_step(world: Open) -> None:
+    app = App("live")
+
+    @app.tool
+    def refund(order: str) -> str:
+        return f"refunded {order}"
+
+    app.agent("talk", model="sim/agent", tools=[refund])
+
+    async def scenario() -> list[bytes]:
+        async with world() as w:
+            record = await w.start("talk", "Order 81 came broken")
+            teller = Teller(w.serve, PROJECT, record.id, 0)
+            telling = asyncio.create_task(teller.tell_text())  # nobody reads the events: text alone brings them
+            await w.work(app)
+            pieces = [await teller.pieces.get()]
+            while b"text.delta" not in (pieces[-1] or b""):
+                pieces.append(await teller.pieces.get())
+            telling.cancel()
+            return [piece.partition(b"event: ")[2].partition(b"\n")[0] for piece in pieces if piece]
+
+    assert asyncio.run(scenario())[-2:] == [b"tool.finished", b"text.delta"]

@@ -27,17 +27,15 @@ async def follow(rooms: Server, exchange: Exchange, run_id: bytes, *, after: int
 
     Without its end where the client hangs up, or this server must: whoever follows goes on elsewhere.
     """
-    project_id = caller_of(exchange).project_id
-    pieces: asyncio.Queue[bytes | None] = asyncio.Queue(MOST_WAITING)
-    told: set[str] = set()
-    telling = asyncio.create_task(_tell_events(rooms, project_id, run_id, after, pieces, told))
+    teller = Teller(rooms, caller_of(exchange).project_id, run_id, after)
+    telling = asyncio.create_task(teller.tell_events())
     leaving = [asyncio.create_task(exchange.disconnected()), asyncio.create_task(rooms.draining.wait())]
     beside = [
-        asyncio.create_task(_tell_text(rooms, project_id, run_id, pieces, told)),
-        asyncio.create_task(_tell_end(pieces, [telling, *leaving])),
+        asyncio.create_task(teller.tell_text()),
+        asyncio.create_task(teller.tell_end([telling, *leaving])),
     ]
     try:
-        while (piece := await pieces.get()) is not None:
+        while (piece := await teller.pieces.get()) is not None:
             yield piece
         if telling.done():
             telling.result()
@@ -49,38 +47,63 @@ async def follow(rooms: Server, exchange: Exchange, run_id: bytes, *, after: int
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _tell_end(pieces: "asyncio.Queue[bytes | None]", tasks: "list[asyncio.Task[Any]]") -> None:
-    """After the first of these nothing more is told."""
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    await pieces.put(None)
+class Teller:
+    """One follower: two sources, events and live text, told in the order in which they happened."""
 
+    def __init__(self, rooms: Server, project_id: str, run_id: bytes, after: int) -> None:
+        self.pieces: asyncio.Queue[bytes | None] = asyncio.Queue(MOST_WAITING)
+        self._rooms = rooms
+        self._project_id = project_id
+        self._run_id = run_id
+        self._after = after
+        self._told: set[str] = set()  # steps whose text the journal has told whole
+        self._turn = asyncio.Lock()  # one source at a time, so that neither overtakes the other
 
-async def _tell_events(
-    rooms: Server, project_id: str, run_id: bytes, after: int, pieces: "asyncio.Queue[bytes | None]", told: set[str]
-) -> None:
-    while True:
-        has_ended = (await rooms.journal.get_run(project_id, run_id)).state in ENDED
-        seconds = 0.0 if has_ended else QUIET_SECONDS
-        found = await rooms.journal.wait_events(project_id, run_id, after=after, timeout_seconds=seconds)
-        for event in found:
-            after = event.seq
-            if event.kind == "model.finished":
-                told.add(str(msgspec.json.decode(event.payload).get("step")))
-            data = msgspec.json.encode(show_event(event))
-            await pieces.put(b"id: %d\nevent: %s\ndata: %s\n\n" % (event.seq, event.kind.encode(), data))
-        if not found:
-            if has_ended:
+    async def tell_events(self) -> None:
+        """Until the run has ended and its last event is told."""
+        journal = self._rooms.journal
+        while True:
+            has_ended = (await journal.get_run(self._project_id, self._run_id)).state in ENDED
+            seconds = 0.0 if has_ended else QUIET_SECONDS
+            found = await journal.wait_events(
+                self._project_id, self._run_id, after=self._after, timeout_seconds=seconds
+            )
+            if found:
+                async with self._turn:
+                    await self._tell(found)
+            elif has_ended:
                 return
-            await pieces.put(b": keep-alive\n\n")
+            else:
+                await self.pieces.put(b": keep-alive\n\n")
 
+    async def tell_text(self) -> None:
+        """What the models say; before the first text of a step, the events that came before it."""
+        step = None
+        async for said in self._rooms.gateway.live_text(self._project_id, self._run_id):
+            async with self._turn:
+                if said.step != step:
+                    step = said.step
+                    await self._tell(
+                        await self._rooms.journal.events(self._project_id, self._run_id, after=self._after)
+                    )
+                if step not in self._told:
+                    data = msgspec.json.encode({"kind": "text.delta", "payload": {"step": step, "text": said.text}})
+                    await self.pieces.put(b"event: text.delta\ndata: %s\n\n" % data)
 
-async def _tell_text(
-    rooms: Server, project_id: str, run_id: bytes, pieces: "asyncio.Queue[bytes | None]", told: set[str]
-) -> None:
-    async for said in rooms.gateway.live_text(project_id, run_id):
-        if said.step not in told:
-            data = msgspec.json.encode({"kind": "text.delta", "payload": {"step": said.step, "text": said.text}})
-            await pieces.put(b"event: text.delta\ndata: %s\n\n" % data)
+    async def tell_end(self, tasks: "list[asyncio.Task[Any]]") -> None:
+        """After the first of these nothing more is told."""
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await self.pieces.put(None)
+
+    async def _tell(self, found: list[RunEvent]) -> None:
+        for event in found:
+            if event.seq <= self._after:
+                continue  # the other source has told it meanwhile
+            self._after = event.seq
+            if event.kind == "model.finished":
+                self._told.add(str(msgspec.json.decode(event.payload).get("step")))
+            data = msgspec.json.encode(show_event(event))
+            await self.pieces.put(b"id: %d\nevent: %s\ndata: %s\n\n" % (event.seq, event.kind.encode(), data))
 
 
 def show_event(event: RunEvent) -> dict[str, Any]:
