@@ -85,7 +85,7 @@ def test_a_tools_key_comes_from_run_and_step_never_from_the_model(world: Open) -
 
 
 def test_parallel_tool_calls_run_side_by_side_and_answer_in_the_models_order(world: Open) -> None:
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(2, timeout=120)
     app = App("test")
 
     @app.tool

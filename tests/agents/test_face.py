@@ -97,7 +97,7 @@ def test_python_app_py_works_on_its_own_run(world: Open, tmp_path: Path) -> None
             config.write_text(f'[gateway.providers.sim]\ntype = "sim"\nbase_url = "{w.sim.url}/v1"\n{prices}')
             environment = {**os.environ, "MOORING_CONFIG": str(config)}
             done = await asyncio.to_thread(
-                subprocess.run, [sys.executable, app], env=environment, capture_output=True, text=True, timeout=60
+                subprocess.run, [sys.executable, app], env=environment, capture_output=True, text=True, timeout=120
             )
             assert done.returncode == 0, done.stderr
             assert done.stdout.startswith("completed ")

@@ -56,14 +56,14 @@ def script(folder: Path) -> "subprocess.Popen[str]":
 def test_ctrl_c_ends_a_run_with_130_and_no_traceback(folder: Path) -> None:
     process = script(folder)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (Exit.INTERRUPTED, "")
 
 
 def test_a_closed_terminal_does_not_end_a_run(folder: Path) -> None:
     process = script(folder)
     os.killpg(process.pid, signal.SIGHUP)
-    process.communicate("7\n", timeout=30)
+    process.communicate("7\n", timeout=120)
     assert process.returncode == 7
 
 
@@ -77,7 +77,7 @@ def test_a_reader_that_has_read_enough_is_no_error(folder: Path, arguments: list
         stdout=write_end,
         stderr=subprocess.PIPE,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     os.close(write_end)
     assert (done.returncode, done.stderr) == (Exit.UNREAD, b"")

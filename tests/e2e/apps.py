@@ -17,7 +17,7 @@ def effect(name, key, order):
         data=json.dumps({"order": order}).encode(),
         headers={"Idempotency-Key": key},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         answer.read()
     if (HERE / ("hold-" + name)).exists():
         (HERE / ("held-" + name)).touch()

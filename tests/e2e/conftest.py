@@ -25,7 +25,7 @@ from mooring.storage import Home
 from mooring.verify.house import storage_section
 
 T = TypeVar("T")
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 120.0
 CONFIG = """\
 [storage]
 {storage}

@@ -197,7 +197,7 @@ def test_a_caller_who_hangs_up_is_billed_what_was_metered_or_it_stays_held(tmp_p
 
 async def closed(home: House) -> None:
     """Until the double has noticed that its caller is gone."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         if not all(row.disconnected or row.is_finished for row in home.sim.meter.rows):
             await home.sim.meter.wait(lambda row: True)
 

@@ -28,7 +28,7 @@ def kill(database_url: str, tmp_path: Path) -> Kill:
         call, attempt = new_id(), new_id()
         home = Home(tmp_path / "home")
         command = [sys.executable, str(DYING), database_url, str(home.path), boundary, call.hex(), attempt.hex()]
-        ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
+        ended = subprocess.run(command, capture_output=True, timeout=120, check=False)
         assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
         return call, attempt
 

@@ -19,7 +19,7 @@ Run = Callable[[Coroutine[Any, Any, Any]], Any]
 def run_on(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> Run:
     def run(main: Coroutine[Any, Any, Any]) -> Any:
         async def limited() -> Any:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 return await main
 
         with asyncio.Runner(loop_factory=loop_factory) as runner:

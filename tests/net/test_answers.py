@@ -238,7 +238,7 @@ def test_a_connection_that_the_server_wants_closed_is_not_kept(run, client) -> N
         [b"HTTP/1.1 200 OK\r\n", Flood(b"x: y\r\n", 100_000)],
         [b"HTTP/1.1 200 OK\r\nx: ", Flood(b"a" * 100, 100_000)],
         [Flood(b"HTTP/1.1 100 Continue\r\n\r\n", 100_000)],
-        [Flood(b"\r\n", 1_000_000)],
+        [Flood(b"\r\n" * 50, 20_000)],
         [CHUNKED + b"0\r\n", Flood(b"x: y\r\n", 100_000)],
         [CHUNKED + b"0\r\nx: ", Flood(b"y" * 100, 100_000)],
         [CHUNKED + b"2;", Flood(b"y" * 100, 100_000)],

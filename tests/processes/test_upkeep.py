@@ -39,7 +39,7 @@ def test_a_worker_applies_the_rules(tmp_path: Path) -> None:
             call_id = await a_call(rooms)
             assert await rooms.journal.get_body("default", call_id) == b"said"
             task = asyncio.create_task(keep(rooms))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 while await rooms.journal.get_body("default", call_id):
                     await asyncio.sleep(0)
             task.cancel()

@@ -115,7 +115,7 @@ class Attempt:
             with contextlib.suppress(StorageError):
                 await self.finish("failed", error=error, answer=self.call.refusal(error))
             return False
-        self.call.failed(str(self.step.target), error)
+        self.call.failed(self.step.target.name, error)
         retry_after = self._failure.retry_after_seconds if self._failure else None
         is_too_long = self._failure is not None and self._failure.kind == "context_length"
         self._judge(error)
@@ -166,7 +166,7 @@ class Attempt:
         if vendor.tokens is not None:
             request = await vendor.authorized(request, rooms.http, rooms.clock)
         self._sent_at_us = rooms.clock.now_us()
-        self._run = self._tries.health.begin(str(target))
+        self._run = self._tries.health.begin(target.name)
         try:
             deadlines = self._tries.deadlines(vendor)
             response = await rooms.http.send(request, deadlines=deadlines, traffic=self._traffic)
@@ -179,7 +179,7 @@ class Attempt:
         self._first_byte_at_us = rooms.clock.now_us()
         self._status = response.status
         self._request_id = vendor.request_id(response.headers)
-        self._tries.health.heed(str(target), response.headers)
+        self._tries.health.heed(target.name, response.headers)
         if response.status != 200:
             body = b""
             with contextlib.suppress(UpstreamError, TooLarge):
@@ -255,7 +255,7 @@ class Attempt:
             call_id=call.row.id,
             project_id=asked.project_id,
             number=call.number,
-            target=str(target),
+            target=target.name,
             request_hash=digest(self._body),
             held_nanos=self._most_nanos,
             budget_ids=budgets.ids,
@@ -368,7 +368,7 @@ class Attempts:
             raise StopAsyncIteration
         if step.wait_seconds:
             await asyncio.sleep(step.wait_seconds)
-        self._call.targets.add(str(step.target))
+        self._call.targets.add(step.target.name)
         self._last = Attempt(self._call, step, self._tries)
         return self._last
 

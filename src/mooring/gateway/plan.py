@@ -1,6 +1,6 @@
 """What a model's name stands for: its targets, what is declared of them, and how one is chosen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .provider import Vendor
 from .route_config import FactsConfig, NeedsConfig, Strategy
@@ -17,9 +17,13 @@ class Target:
     model: str
     facts: FactsConfig = UNKNOWN
     weight: float = 1.0
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.vendor.name}/{self.model}")
 
     def __str__(self) -> str:
-        return f"{self.vendor.name}/{self.model}"
+        return self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,14 +125,14 @@ class Tries:
         now = self._now()
         while self._left:
             self._tried = self._left.pop(0)
-            health = self.health.of(str(self._tried))
+            health = self.health.of(self._tried.name)
             if not health.is_open(now):
                 return Step(self._tried, reason)
             self._resting.append(self._tried)
             wait = max(health.rests_until - now, 0.0)
             self.left_out.append(f"{health.name} rests for {wait:.0f} s: {shorten(health.why, 200)}")
         for target in self._resting:
-            health = self.health.of(str(target))
+            health = self.health.of(target.name)
             if not health.probes and not (health.is_asked_to_wait and now < health.rests_until):
                 self._resting.remove(target)
                 self.left_out[:] = [line for line in self.left_out if not line.startswith(f"{health.name} rests ")]
@@ -142,7 +142,7 @@ class Tries:
 
     def _all_rest(self) -> MooringError:
         """Nothing was sent, and nothing will be for so long."""
-        resting = [self.health.of(str(target)) for target in self._resting]
+        resting = [self.health.of(target.name) for target in self._resting]
         wait = max(min(health.rests_until for health in resting) - self._now(), 1.0)
         message = f"Model '{self._plan.model}' has no target left: {'; '.join(self.left_out)}."
         hint = f"Come back in {wait:.0f} s."

@@ -40,18 +40,23 @@ def _wire_name(name: str) -> bytes:
 class Headers:
     """Header lines in order, names in lower case; look-up ignores case."""
 
-    __slots__ = ("raw",)
+    __slots__ = ("_first", "raw")
 
     def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
         self.raw = raw
+        self._first: dict[bytes, bytes] | None = None
 
     def get(self, name: str) -> str | None:
         """The first value of this name."""
-        wanted = _wire_name(name)
-        for key, value in self.raw:
-            if key == wanted:
-                return value.decode("latin-1")
-        return None
+        if self._first is None:
+            self._first = dict(reversed(self.raw))
+        value = self._first.get(_wire_name(name))
+        return None if value is None else value.decode("latin-1")
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """One more line."""
+        self.raw.append((name, value))
+        self._first = None
 
     def get_all(self, name: str) -> list[str]:
         """Every value of this name, in order."""
@@ -204,7 +209,7 @@ class Response:
         """A header line after the body."""
         if self.trailers is _NO_TRAILERS:
             self.trailers = Headers([])
-        self.trailers.raw.append((name, value))
+        self.trailers.add(name, value)
 
     def feed(self, data: bytes) -> None:
         """A piece of body."""
