@@ -144,6 +144,10 @@ class Traces:
         count = await self._foreign.count(trace.project_id, trace_id) if foreign else 0
         return msgspec.structs.replace(trace, foreign=tuple(foreign), foreign_count=count)
 
+    async def parents(self, project_id: str, trace_id: bytes) -> dict[bytes, bytes]:
+        """By a call's id the span of another program under which it was made."""
+        return await self._journal.read(lambda tx: repository.parents(tx, project_id, trace_id))
+
     async def last(self, project_id: str) -> Trace | None:
         """The newest run's trace; None when there is none yet."""
         run = await self._journal.last_run(project_id)

@@ -16,12 +16,13 @@ TEXT = [
     *((text, "warn-soft") for text in ("ink", "dim", "accent")),
     ("on-accent", "accent"),
     ("on-mark", "mark"),
+    *(("other", ground) for ground in ("surface", "accent-soft")),
     ("info", "bg"),
     ("info", "surface"),
 ]
 GRAPHICS = [
     *(("edge", ground) for ground in GROUNDS),
-    *((bar, "sunk") for bar in ("busy", "tool", "retrieval", "warn", "bad", "good")),
+    *((bar, "sunk") for bar in ("busy", "tool", "retrieval", "other", "edge", "warn", "bad", "good")),
 ]
 
 

@@ -12,7 +12,7 @@ from ..errors import reply_for
 from ..exchange import Exchange, Reply, json_reply
 from ..following import follow
 from ..server import Handle, Route
-from . import ask, asking, calls, documents, home, keys, models, runs, tour
+from . import ask, asking, calls, documents, home, keys, models, runs, tour, traces
 from .keys import Show
 from .render import HEADERS, STATIC, Renderer, html_reply, redirect
 from .session import Sessions, SignedOut, form, own_path, require_own_origin, spend
@@ -46,6 +46,8 @@ PAGES = (
     Page("/ui/runs/{run_id}", "run.html", "runs", runs.view_run),
     Page("/ui/calls", "calls.html", "runs", calls.view_list),
     Page("/ui/calls/{call_id}", "call.html", "runs", calls.view),
+    Page("/ui/traces", "traces.html", "runs", traces.view_list),
+    Page("/ui/traces/{id}", "trace.html", "runs", traces.view),
     Page("/ui/models", "models.html", "models", models.view),
     Page("/ui/keys", "keys.html", "keys", keys.view),
     Page("/ui/tour", "tour.html", "home", tour.view),

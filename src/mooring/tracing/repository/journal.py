@@ -117,6 +117,15 @@ def of_trace(tx: Tx, project_id: str, trace_id: bytes) -> list[Recorded]:
     return _joined(rows, sends)
 
 
+def parents(tx: Tx, project_id: str, trace_id: bytes) -> dict[bytes, bytes]:
+    """By a call's id the span of another program that it came with, where it came with one."""
+    rows = tx.all(
+        "SELECT id, parent_span_id FROM calls WHERE project_id = ? AND trace_id = ? AND parent_span_id IS NOT NULL",
+        (project_id, trace_id),
+    )
+    return {bytes(row[0]): bytes(row[1]) for row in rows}
+
+
 def _joined(rows: Sequence[tuple[object, ...]], sends: Sequence[tuple[object, ...]]) -> list[Recorded]:
     by_call: dict[bytes, list[AttemptRecord]] = {}
     for send in sends:

@@ -217,10 +217,10 @@ def tag_pattern(tag: str) -> str:
 
 
 def heads(tx: Tx, project_id: str, trace_id: bytes) -> list[Span]:
-    """The span that names a trace: its run, else its first call."""
+    """The span that names a trace: its run, else its first call that is more than a vector for another one."""
     rows = tx.all(
         _SELECT + " WHERE project_id = ? AND trace_id = ? AND kind <> 'attempt'"
-        " ORDER BY CASE WHEN kind = 'run' THEN 0 ELSE 1 END, id LIMIT 1",
+        " ORDER BY CASE kind WHEN 'run' THEN 0 WHEN 'embedding' THEN 2 ELSE 1 END, id LIMIT 1",
         (project_id, trace_id),
     )
     return [span_of(row) for row in rows]

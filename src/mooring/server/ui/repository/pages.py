@@ -179,6 +179,16 @@ def chunks(tx: Tx, project_id: str, version_id: bytes) -> list[tuple[bytes, str,
     return [(bytes(row[0]), row[1], row[2], row[3]) for row in rows]
 
 
+def documents_of(tx: Tx, project_id: str, chunk_ids: Sequence[bytes]) -> dict[bytes, bytes]:
+    """By a chunk's id that of its document; a chunk that was replaced or forgotten is not among them."""
+    found: dict[bytes, bytes] = {}
+    for chunk_id in dict.fromkeys(chunk_ids):
+        row = tx.one("SELECT document_id FROM chunks WHERE project_id = ? AND id = ?", (project_id, chunk_id))
+        if row is not None:
+            found[chunk_id] = bytes(row[0])
+    return found
+
+
 def spans(tx: Tx, project_id: str, places: Sequence[tuple[bytes, int, int]]) -> list[str | None]:
     """What the current texts hold there; None where a document has no text now."""
     found: list[str | None] = []

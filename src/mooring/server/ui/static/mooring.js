@@ -86,7 +86,7 @@ function walk(step) {
   at = Math.min(Math.max(at + step, 0), rows.length - 1);
   rows[at].classList.add("at");
   rows[at].scrollIntoView({ block: "nearest" });
-  rows[at].querySelector("a[href]")?.focus({ preventScroll: true });
+  rows[at].querySelector("a[href], summary")?.focus({ preventScroll: true });
 }
 
 addEventListener("keydown", (event) => {
