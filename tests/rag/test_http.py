@@ -48,7 +48,7 @@ class Serve:
             method,
             path,
             {name.encode(): value.encode() for name, value in headers.items()},
-            query=query.encode(),
+            query_string=query.encode(),
             body_limit_bytes=32 * 1024 * 1024,
         )
         exchange.feed(raw)

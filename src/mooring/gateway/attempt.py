@@ -55,30 +55,31 @@ _shown_key = functools.lru_cache(maxsize=1024)(functools.partial(ids.show, "key"
 
 
 class Attempt:
-    """One send to one target."""
+    """One send to one target; `next` is what follows a failure."""
+
+    next: Step | None = None
+    usage: Usage | None = None
+    is_settled = False
+    _failure: Failure | None = None
+    _status: int | None = None
+    _request_id: str | None = None
+    _sent_at_us: int | None = None
+    _first_byte_at_us: int | None = None
+    _is_accounted = False
+    _sheet: PriceSheet | None = None
+    _most_nanos = 0
+    _body = b""
+    _run: Run | None = None
 
     def __init__(self, call: Call, step: Step, tries: Tries) -> None:
         self.call = call
         self.step = step
-        self.next: Step | None = None
-        self.usage: Usage | None = None
-        self.is_settled = False
         self._tries = tries
         self._rooms = call.rooms
         self._vendor = step.target.vendor
         self.codec = self._vendor.codec_for(call.asked.codec)
         self._id = call.rooms.new_id()
         self._traffic = Traffic()
-        self._failure: Failure | None = None
-        self._status: int | None = None
-        self._request_id: str | None = None
-        self._sent_at_us: int | None = None
-        self._first_byte_at_us: int | None = None
-        self._is_accounted = False
-        self._sheet: PriceSheet | None = None
-        self._most_nanos = 0
-        self._body = b""
-        self._run: Run | None = None
 
     async def __aenter__(self) -> Self:
         """Reserve and write the intent, in one transaction, with the call's row if it is the first.

@@ -5,6 +5,8 @@ import functools
 from collections.abc import AsyncIterator
 from typing import Protocol, Self
 
+import msgspec
+
 from mooring.core.errors import MooringError, TooLarge, UpstreamDisconnected
 
 from .request import Request
@@ -64,41 +66,28 @@ class Headers:
         return [value.decode("latin-1") for key, value in self.raw if key == wanted]
 
 
-class Response:
+_NO_HEADERS = Headers([])
+
+
+class Response(msgspec.Struct, eq=False):
     """One exchange, from sending to the end of the body.
 
     Read it to the end, or close it (`async with`, `aclose`): closing before the end closes the socket.
     """
 
-    __slots__ = (
-        "_chunks",
-        "_error",
-        "_waiter",
-        "_wire",
-        "buffered_bytes",
-        "content_length",
-        "headers",
-        "is_complete",
-        "is_paused",
-        "request",
-        "status",
-        "traffic",
-        "trailers",
-    )
-
-    def __init__(self, request: Request, traffic: Traffic, waiter: "asyncio.Future[None]") -> None:
-        self.request = request
-        self.traffic = traffic
-        self.status = 0
-        self.headers = self.trailers = _NO_TRAILERS
-        self.content_length: int | None = None
-        self.is_complete = False
-        self.is_paused = False
-        self.buffered_bytes = 0
-        self._wire: Wire | None = None
-        self._waiter: asyncio.Future[None] | None = waiter
-        self._chunks: list[bytes] = []
-        self._error: MooringError | None = None
+    request: Request
+    traffic: Traffic
+    _waiter: "asyncio.Future[None] | None"
+    status: int = 0
+    headers: Headers = _NO_HEADERS
+    trailers: Headers = _NO_HEADERS
+    content_length: int | None = None
+    is_complete: bool = False
+    is_paused: bool = False
+    buffered_bytes: int = 0
+    _wire: Wire | None = None
+    _chunks: list[bytes] = []
+    _error: MooringError | None = None
 
     # For the reader ---------------------------------------------------------
 
@@ -207,7 +196,7 @@ class Response:
 
     def add_trailer(self, name: bytes, value: bytes) -> None:
         """A header line after the body."""
-        if self.trailers is _NO_TRAILERS:
+        if self.trailers is _NO_HEADERS:
             self.trailers = Headers([])
         self.trailers.add(name, value)
 
@@ -241,9 +230,6 @@ class Response:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-
-
-_NO_TRAILERS = Headers([])
 
 
 class _Chunks:

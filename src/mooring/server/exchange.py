@@ -18,51 +18,34 @@ Reply = Outbound  # a status, a whole body or the iterator of a stream's bytes, 
 _BUFFER_BYTES = 65_536  # of a body that no route has asked for yet
 
 
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """A request: its parts as they came. `caller` is set by authentication, `params` by the path.
 
     The connection feeds it (`feed`, `end`, `hang_up`) and is told by `on_wanted` that a route waits for the body.
+    `headers` have lower-case names, and of a repeated header the last value; `keeps_alive` is the connection, behind
+    this request; `takes_chunks` is false before HTTP/1.1; `is_ended` says that the request has come whole.
     """
 
-    __slots__ = (
-        "_chunks", "_gone", "_is_dropped", "_limit", "_on_wanted", "_problem", "_size", "_waiter", "caller", "headers",
-        "is_ended", "is_gone", "is_wanted", "keeps_alive", "method", "params", "path", "query_string", "scheme",
-        "takes_chunks",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        headers: dict[bytes, bytes],
-        *,
-        query: bytes = b"",
-        body_limit_bytes: int,
-        scheme: str = "http",
-        keeps_alive: bool = True,
-        takes_chunks: bool = True,
-        on_wanted: Callable[[], None] | None = None,
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.headers = headers  # lower-case names; of a repeated header the last
-        self.query_string = query
-        self.scheme = scheme
-        self.params: dict[str, str] = {}
-        self.caller: Caller | None = None
-        self.keeps_alive = keeps_alive  # the connection, behind this request
-        self.takes_chunks = takes_chunks  # HTTP/1.0 does not
-        self.is_ended = False  # the request has come whole
-        self.is_gone = False
-        self.is_wanted = False
-        self._on_wanted = on_wanted
-        self._limit = body_limit_bytes
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._is_dropped = False
-        self._problem: MooringError | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._gone: asyncio.Future[None] | None = None
+    method: str
+    path: str
+    headers: dict[bytes, bytes]
+    body_limit_bytes: int
+    query_string: bytes = b""
+    scheme: str = "http"
+    keeps_alive: bool = True
+    takes_chunks: bool = True
+    on_wanted: Callable[[], None] | None = None
+    params: dict[str, str] = {}
+    caller: Caller | None = None
+    is_ended: bool = False
+    is_gone: bool = False
+    is_wanted: bool = False
+    _chunks: list[bytes] = []
+    _size: int = 0
+    _is_dropped: bool = False
+    _problem: MooringError | None = None
+    _waiter: "asyncio.Future[None] | None" = None
+    _gone: "asyncio.Future[None] | None" = None
 
     def header(self, name: bytes) -> str | None:
         value = self.headers.get(name)
@@ -79,18 +62,19 @@ class Exchange:
             TooLarge: over the limit; nothing more is read.
             MooringError: it never came whole, and why.
         """
-        while not self.is_ended and self._size <= self._limit:
+        while not self.is_ended and self._size <= self.body_limit_bytes:
             if self._problem is not None:
                 raise self._problem
             if not self.is_wanted:
                 self.is_wanted = True
-                if self._on_wanted is not None:
-                    self._on_wanted()
+                if self.on_wanted is not None:
+                    self.on_wanted()
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        if self._size > self._limit:
+        if self._size > self.body_limit_bytes:
             raise TooLarge(
-                f"The body is larger than {self._limit} bytes.", hint="Raise [server] body_limit_bytes, or send less."
+                f"The body is larger than {self.body_limit_bytes} bytes.",
+                hint="Raise [server] body_limit_bytes, or send less.",
             )
         if len(self._chunks) != 1:
             self._chunks = [b"".join(self._chunks)]
@@ -123,7 +107,7 @@ class Exchange:
         self._size += len(data)
         if self._is_dropped:
             return True
-        if self._size <= self._limit:
+        if self._size <= self.body_limit_bytes:
             self._chunks.append(data)
         else:
             self._wake()

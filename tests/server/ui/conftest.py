@@ -80,7 +80,7 @@ class Browser:
             method,
             parts.path,
             {name.lower().encode(): value.encode() for name, value in sent.items()},
-            query=parts.query.encode(),
+            query_string=parts.query.encode(),
             body_limit_bytes=self.rooms.config.server.body_limit_bytes,
         )
         exchange.feed(body)
