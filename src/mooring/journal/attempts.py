@@ -7,6 +7,7 @@ from typing import TypeVar
 from mooring.core.errors import BudgetExceeded, LeaseLost, NotFound
 from mooring.core.money import Price, show_usd
 from mooring.storage import Lock, Tx
+from mooring.storage.session_lock import cut_off
 
 from .base import CALL_CLOSED, Base, Open
 from .contents import Request
@@ -38,6 +39,7 @@ class Attempts(Base):
             LeaseLost: the run has another owner.
             KeyTaken: another call has the key.
             StorageFull: the disk is full, and the call is new.
+            Unavailable: others take this process for dead.
             With each of them nothing was written.
         """
         self._require_space(call)
@@ -49,6 +51,8 @@ class Attempts(Base):
         def begin(tx: Tx) -> None:
             if call is not None and request is not None:
                 self._open_call(tx, call, request, at_us)
+            elif self._session_lock is not None and not calls.is_open(tx, intent.project_id, intent.call_id):
+                raise cut_off()  # it was closed when this process was buried, and may be somebody else's by now
             self._intend(tx, intent, windows=windows, price=price, at_us=at_us)
 
         await self._write_intent(intent, begin)
@@ -120,7 +124,7 @@ class Attempts(Base):
                 if not ledger.reserve(tx, intent.project_id, budget_id, start, intent.held_nanos):
                     raise self._refused_by_budget(tx, intent, budget_id, start)
         reservations = b"".join(_RESERVATION.pack(budget_id, start) for budget_id, start in windows)
-        attempts.insert(
+        is_written = attempts.insert(
             tx,
             intent.project_id,
             intent,
@@ -128,7 +132,10 @@ class Attempts(Base):
             process_id=self.process_id,
             reservations=reservations,
             at_us=at_us,
+            if_alive=self._session_lock is not None,
         )
+        if not is_written:
+            raise cut_off()
 
     def _conclude(self, tx: Tx, result: AttemptResult, at_us: int) -> Reserved | None:
         """Write a result and settle it; None when the attempt has one already (a cost that was missing is taken)."""
@@ -227,7 +234,13 @@ class Attempts(Base):
         ]
 
     async def _write_intent(self, intent: AttemptIntent, operation: Callable[[Tx], T]) -> T:
-        """Write with the rows locked that reserving and settling change, and remember them."""
+        """Write with the rows locked that reserving and settling change, and remember them.
+
+        A process that may be taken for dead waits; the intent's own statement makes sure that nobody has buried it.
+        """
+        if self._may_be_dead:
+            assert self._session_lock is not None
+            await self._session_lock.regained()
         locks: tuple[Lock, ...] = ()
         if self._needs_locks:
             locks = tuple(Lock("budgets", budget_id) for budget_id in intent.budget_ids)

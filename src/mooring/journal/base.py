@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeVar
 from mooring.core.clock import Clock
 from mooring.core.ids import NewId
 from mooring.storage import Database, Lock, Tx, Wakeups
+from mooring.storage.session_lock import SessionLock
 
 from .contents import BlobStore, Contents
 from .payloads import Policy, Redact, trimmer
@@ -63,6 +64,7 @@ class Base:
         self._periods: dict[bytes, Period] = {}
         self._budgets: dict[str, list[BudgetRow]] = {}
         self._open: dict[bytes, Open] = {}
+        self._session_lock: SessionLock | None = None  # on PostgreSQL, once the process is registered
 
     async def read(self, query: Callable[[Tx], T]) -> T:
         """For views of the journal in the rooms above: all statements of the query see one snapshot."""
@@ -76,6 +78,11 @@ class Base:
         """
         if call is not None and call.run is None:
             self._database.require_space()
+
+    @property
+    def _may_be_dead(self) -> bool:
+        """Whether others may take this process for dead: on PostgreSQL, between a cut connection and the next one."""
+        return self._session_lock is not None and not self._session_lock.is_held
 
     def _now(self) -> int:
         return self._clock.now_us()

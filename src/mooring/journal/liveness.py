@@ -1,6 +1,12 @@
-"""Who is dead, and what that makes uncertain. A death is recorded while its lock is held, so it is never a guess."""
+"""Who is dead, and what that makes uncertain. A death is recorded while its lock is held, so it is never a guess.
+
+The lock is a file's where the process is this machine's own. Of processes on other machines PostgreSQL is asked, whose
+lock of a session is free also after a cut connection: an owner that lives finds out, and sends nothing meanwhile.
+"""
 
 import asyncio
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -34,10 +40,13 @@ class Liveness(Tools):
     """Register, sweep, bury; list and resolve what is uncertain."""
 
     _run_dir: Path | None = None
+    _suspects: frozenset[bytes] = frozenset()
 
     async def register_process(self, *, kind: str, pid: int, lock_path: str | Path, address: str | None = None) -> None:
-        """Write this process, which holds the lock of `lock_path`."""
+        """Write this process, which holds the lock of `lock_path`, and on PostgreSQL takes a session's lock as well."""
         self._run_dir = Path(lock_path).parent
+        revive = functools.partial(processes.revive, process_id=self.process_id)
+        self._session_lock = await asyncio.to_thread(self._database.session_lock, self.process_id, revive)
         row = ProcessRow(self.process_id, kind, pid, str(lock_path), address, self._now())
         await self._database.write_async(lambda tx: processes.register(tx, row))
 
@@ -62,24 +71,50 @@ class Liveness(Tools):
         runs.release_all(tx, process_id)
         return len(lost)
 
-    async def sweep_dead(self) -> list[bytes]:
-        """Bury every registered process whose lock can be taken, while holding it; their ids."""
+    async def sweep_dead(self, *, looks_far: bool = True) -> list[bytes]:
+        """Bury every registered process whose lock can be taken, while holding it; their ids.
+
+        `looks_far`: those of other machines, too. One of them is buried when two sweeps in a row find its lock free.
+        """
         living = await self._database.read_async(processes.living)
-        buried = await asyncio.to_thread(self._bury_dead, [row for row in living if row.id != self.process_id])
+        buried, far = await asyncio.to_thread(self._bury_dead, [row for row in living if row.id != self.process_id])
+        if looks_far or self._suspects:
+            buried += await self._bury_far(far)
         if buried:
             self._wakeups.notify(QUEUE)
         return buried
 
-    def _bury_dead(self, rows: list[ProcessRow]) -> list[bytes]:
+    async def _bury_far(self, process_ids: list[bytes]) -> list[bytes]:
+        """Of those of whom no file here can tell. A connection that was cut a moment ago is back at the second look."""
+        if not process_ids or self._session_lock is None or not self._session_lock.may_judge:
+            self._suspects = frozenset()
+            return []
+        found = frozenset(await self._database.read_async(lambda tx: processes.unlocked(tx, process_ids)))
+        suspects, self._suspects = self._suspects & found, found
+        return [one for one in sorted(suspects) if await self._database.write_async(self._bury_if_free(one))]
+
+    def _bury_if_free(self, process_id: bytes) -> Callable[[Tx], bool]:
+        def bury(tx: Tx) -> bool:
+            if not processes.lock(tx, process_id) or processes.is_dead(tx, process_id):
+                return False
+            self._bury(tx, process_id)
+            return True
+
+        return bury
+
+    def _bury_dead(self, rows: list[ProcessRow]) -> tuple[list[bytes], list[bytes]]:
+        """Who was buried, and of whom no file on this machine can tell."""
         buried: list[bytes] = []
+        far: list[bytes] = []
         for row in rows:
 
             def record(process_id: bytes = row.id) -> None:
                 self._database.write(lambda tx: self._bury(tx, process_id)).result()
                 buried.append(process_id)
 
-            if_dead(Path(row.lock_path), record, removes=True)
-        return buried
+            if if_dead(Path(row.lock_path), record, removes=True) == "unknown":
+                far.append(row.id)
+        return buried, far
 
     async def clear_files(self) -> int:
         """Remove what dead processes left in this process's folder of locks; how many of them had left something.
@@ -100,6 +135,8 @@ class Liveness(Tools):
     async def retire(self) -> None:
         """A clean end of this process: nothing is in flight, and nobody need look for its lock."""
         await self.bury(self.process_id)
+        if self._session_lock is not None:
+            await asyncio.to_thread(self._session_lock.close)
 
     async def uncertain(self, project_id: str) -> list[UncertainCall]:
         """Calls of which nobody can know whether they happened."""

@@ -74,6 +74,8 @@ class Runs(Ledger):
 
         On a full disk only one that has begun: it is in flight.
         """
+        if self._may_be_dead:
+            return None  # whose runs are given away takes no new ones
         at_us = self._now()
 
         def look(tx: Tx) -> list[Candidate]:

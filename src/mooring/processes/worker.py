@@ -20,6 +20,7 @@ log = logging.getLogger("mooring.worker")
 events = logging.getLogger("mooring.run")  # speaks where lines are JSON
 
 SWEEP_SECONDS = 0.1  # one flock attempt per live process: microseconds
+FAR_TURNS = 5  # twice a second PostgreSQL is asked for the processes of other machines
 CLEAR_TURNS = 600  # once a minute
 IDLE_SECONDS = 0.25  # polling is the fall-back of the wake-up
 LEASE_SECONDS = 10.0
@@ -120,7 +121,7 @@ async def sweep(journal: Journal) -> None:
         try:
             if turn % CLEAR_TURNS == 0:
                 await journal.clear_files()
-            for dead in await journal.sweep_dead():
+            for dead in await journal.sweep_dead(looks_far=turn % FAR_TURNS == 0):
                 log.info("process %s is dead; its runs are free and its calls in flight are listed", dead.hex())
         except MooringError as error:
             log.warning("sweep failed: %s", error)

@@ -19,6 +19,7 @@ from .completion import Job
 from .datagrams import Datagrams
 from .readers import Readers
 from .schema_version import HEAD
+from .session_lock import SessionLock, key_of
 from .transaction import Dialect, Lock, OpenSession, Tx
 from .wakeups import Channel, Wakeups
 from .writer import Writer
@@ -37,6 +38,7 @@ class Engine(NamedTuple):
     explain: Callable[[Exception], StorageError]
     open_channel: "Callable[[Callable[[Callable[[Tx], None]], Future[None]]], Channel]"
     path: Path | None = None
+    open_lock: Callable[[bytes, Callable[[Tx], bool]], SessionLock] | None = None
 
 
 class Counters(NamedTuple):
@@ -58,6 +60,8 @@ class Database:
         self._writer = Writer(engine.open_writer, errors=engine.errors, explain=engine.explain, on_full=on_full)
         self._readers = Readers(engine.open_reader, count=readers, errors=engine.errors, explain=engine.explain)
         self.wakeups = Wakeups(engine.open_channel(self.write))
+        self._open_lock = engine.open_lock
+        self._locks: list[SessionLock] = []
 
     @classmethod
     def open(cls, url: str, *, durability: Durability = "kill", readers: int = 2, ballast: Path | None = None) -> Self:
@@ -144,6 +148,21 @@ class Database:
         assert job.waiter is not None
         return await job.waiter  # type: ignore[no-any-return]
 
+    def session_lock(self, identity: bytes, on_taken: Callable[[Tx], bool]) -> SessionLock | None:
+        """The lock by which others know on PostgreSQL that this owner lives, taken; None on SQLite, where files do.
+
+        `on_taken` runs with it in hand, each time that it was taken: True where the owner had been buried.
+
+        Raises:
+            StorageError: the server is away.
+        """
+        if self._open_lock is None:
+            return None
+        lock = self._open_lock(identity, on_taken)
+        self._locks.append(lock)
+        lock.take()
+        return lock
+
     def scrub(self, *, is_whole: bool = False) -> bool:
         """On SQLite: empty the write-ahead log, which still holds what was deleted; False if a reader held it.
 
@@ -168,6 +187,8 @@ class Database:
         self.wakeups.close()
         self._writer.close()
         self._readers.close()
+        for lock in self._locks:
+            lock.close()
 
 
 def engine_of(url: str, durability: Durability = "kill") -> Engine:
@@ -233,4 +254,7 @@ def _postgresql(url: str) -> Engine:
         postgresql.error_classes(),
         postgresql.explain,
         lambda write: notifications.Notifications(url, write),
+        open_lock=lambda identity, on_taken: SessionLock(
+            partial(postgresql.LockSession, url, key_of(identity)), on_taken=on_taken, errors=postgresql.error_classes()
+        ),
     )

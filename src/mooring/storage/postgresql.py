@@ -4,8 +4,9 @@ Every integer is sent as bigint, every string as text and every bytes as bytea, 
 types, and a statement is prepared once whatever the size of its numbers.
 """
 
+import selectors
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mooring.core.errors import ConfigError, StorageError, StorageFull
@@ -32,6 +33,12 @@ _LOCK_RUNS = "SELECT id FROM runs WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 
 BATCH_LIFETIME_US = 3_600_000_000  # a lost COMMIT is looked up within seconds
 FORGET_EVERY = 1_000  # batches
+
+_TAKE_LOCK = "SELECT pg_try_advisory_lock(%s)"
+# A machine that lost its power says nothing: its lock is free after five seconds, not after the system's two hours.
+_WATCHED = (("tcp_keepalives_idle", "2"), ("tcp_keepalives_interval", "1"), ("tcp_keepalives_count", "3"))
+_KEEPALIVES = {"keepalives": 1} | {name.removeprefix("tcp_"): int(value) for name, value in _WATCHED}
+_SET_IF_KNOWN = "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s"
 
 _statements: dict[str, str] = {}
 
@@ -77,8 +84,10 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def connect(url: str) -> "psycopg.Connection[tuple[Any, ...]]":
+def connect(url: str, options: Mapping[str, Any] = {}) -> "psycopg.Connection[tuple[Any, ...]]":
     """A connection in autocommit mode: transactions are begun and ended by statements of our own.
+
+    `options` are libpq's.
 
     Raises:
         ConfigError: the driver is missing.
@@ -86,7 +95,7 @@ def connect(url: str) -> "psycopg.Connection[tuple[Any, ...]]":
     """
     require_driver()
     try:
-        connection = psycopg.connect(url, autocommit=True, application_name="mooring", connect_timeout=10)
+        connection = psycopg.connect(url, autocommit=True, application_name="mooring", connect_timeout=10, **options)
     except psycopg.Error as error:
         raise explain(error) from error
     adapt(connection.adapters)
@@ -199,6 +208,34 @@ class PostgresSession:
         # An INSERT of the same id waits for a transaction that is still under way, so the answer is final.
         self._run(_CLAIM_BATCH, (batch_id, time.time_ns() // 1000))
         return self._cursor.rowcount == 0
+
+    def close(self) -> None:
+        self._cursor.close()
+        self._connection.close()
+
+
+class LockSession:
+    """A connection that may hold a session's advisory lock, and notices at once when it is cut; used by one thread."""
+
+    def __init__(self, url: str, key: int) -> None:
+        self._connection = connect(url, _KEEPALIVES)
+        self._cursor = self._connection.cursor(binary=True)
+        self._key = key
+        self.tx = PostgresTx(self._cursor)
+        for name, value in (*_WATCHED, ("idle_session_timeout", "0")):
+            self._cursor.execute(_SET_IF_KNOWN, (value, name))
+
+    def try_take(self) -> bool:
+        row = self._cursor.execute(_TAKE_LOCK, (self._key,)).fetchone()
+        return bool(row and row[0])
+
+    def wait_cut(self, wake: int) -> None:
+        wire = self._connection.pgconn
+        with selectors.DefaultSelector() as selector:
+            selector.register(wire.socket, selectors.EVENT_READ)
+            selector.register(wake, selectors.EVENT_READ)
+            while all(key.fd != wake for key, _ in selector.select()):
+                wire.consume_input()  # the server's last words, then the end, which raises
 
     def close(self) -> None:
         self._cursor.close()

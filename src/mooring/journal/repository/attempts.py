@@ -17,6 +17,14 @@ _SELECT = (
     " error_code, error_message, bytes_up, bytes_down, input_tokens, output_tokens, cached_input_tokens,"
     " cache_write_tokens, input_audio_tokens, reasoning_tokens, output_audio_tokens, is_estimated FROM attempts"
 )
+_INSERT = (
+    "INSERT INTO attempts (id, call_id, project_id, process_id, run_id, number, target, reason, request_hash,"
+    " outcome, settlement, reserved_nanos, held_nanos, settled_nanos, reservations, price, intended_at_us)"
+)
+_VALUES = "?, ?, ?, ?, ?, ?, ?, ?, ?, 'intended', 'held', ?, ?, 0, ?, ?, ?"
+_INTEND = f"{_INSERT} VALUES ({_VALUES})"
+_IF_ALIVE = "FROM processes WHERE id = ? AND dead_at_us IS NULL FOR SHARE"
+_INTEND_IF_ALIVE = f"{_INSERT} SELECT {_VALUES} {_IF_ALIVE}"
 _encode = msgspec.json.Encoder().encode
 _decode_price = msgspec.json.Decoder(Price).decode
 _NO_USAGE = (None,) * 8
@@ -50,13 +58,23 @@ def price_text(price: Price) -> str:
 
 
 def insert(
-    tx: Tx, project_id: str, intent: AttemptIntent, *, price: str, process_id: bytes, reservations: bytes, at_us: int
-) -> None:
-    """Write an intent; its maximum is held from now on."""
-    tx.execute(
-        "INSERT INTO attempts (id, call_id, project_id, process_id, run_id, number, target, reason, request_hash,"
-        " outcome, settlement, reserved_nanos, held_nanos, settled_nanos, reservations, price, intended_at_us)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'intended', 'held', ?, ?, 0, ?, ?, ?)",
+    tx: Tx,
+    project_id: str,
+    intent: AttemptIntent,
+    *,
+    price: str,
+    process_id: bytes,
+    reservations: bytes,
+    at_us: int,
+    if_alive: bool = False,
+) -> bool:
+    """Write an intent; its maximum is held from now on. `if_alive`: False where somebody has buried its process.
+
+    On PostgreSQL a burial and an intent wait for each other at the row of the process: what was written before is found
+    by the burial, what comes after is refused.
+    """
+    written = tx.execute(
+        _INTEND_IF_ALIVE if if_alive else _INTEND,
         (
             intent.id,
             intent.call_id,
@@ -72,8 +90,10 @@ def insert(
             reservations or None,
             price,
             at_us,
+            *((process_id,) if if_alive else ()),
         ),
     )
+    return bool(written)
 
 
 @cross_project("an attempt's id is known only to who sent it, and its result is always taken")

@@ -184,6 +184,14 @@ def open_of(tx: Tx, process_id: bytes) -> list[tuple[bytes, str]]:
     return [(bytes(call_id), project_id) for call_id, project_id in rows]
 
 
+def is_open(tx: Tx, project_id: str, call_id: bytes) -> bool:
+    """Whether the call has no answer yet."""
+    row = tx.one(
+        "SELECT 1 FROM calls WHERE project_id = ? AND id = ? AND finished_at_us IS NULL", (project_id, call_id)
+    )
+    return row is not None
+
+
 def find(tx: Tx, project_id: str, call_id: bytes) -> CallRecord | None:
     """A call with the sums of its attempts."""
     row = tx.one(_SELECT + " WHERE c.project_id = ? AND c.id = ?", (project_id, call_id))
