@@ -23,7 +23,8 @@ def cost_command() -> None:
 
 
 @cost_command.command(
-    "report", epilog=examples("mooring cost report", "mooring cost --by user --since 7d", "mooring cost --json")
+    "report",
+    epilog=examples("mooring cost report", "mooring cost --by user --since 7d", "mooring cost --session s_9 --json"),
 )
 @PROJECT_OPTION
 @click.option(
@@ -32,20 +33,20 @@ def cost_command() -> None:
     type=click.Choice(["user", "model", "tag", "session", "key", "target", "day"]),
     help="Sums by this, dearest first; a call with two tags counts in both.",
 )
-@click.option("--since", help="Only what was sent since: 24h, 7d, or a date. With --by.")
-@click.option("--user", help="Only of this user. With --by.")
-@click.option("--tag", help="Only with this tag. With --by.")
+@click.option("--since", help="Only what was sent since: 24h, 7d, or a date.")
+@click.option("--user", help="Only of this user.")
+@click.option("--session", help="Only of this session.")
+@click.option("--tag", help="Only with this tag.")
+@click.option("--model", help="Only of calls to this model or tool.")
 @json_option("settled_nanos", "held_nanos", "lines")
 def report(project: str, group_by: str | None, as_json: bool, **asked: str | None) -> None:
     """What was spent, by target; what may still be owed is held."""
     from mooring.cli.rooms import with_journal
     from mooring.core.money import show_usd
 
-    if group_by is not None:
-        report_by(project, group_by, asked, as_json=as_json)
+    if group_by is not None or any(asked.values()):
+        report_by(project, group_by or "target", asked, as_json=as_json)
         return
-    if any(asked.values()):
-        raise click.UsageError("--since, --user and --tag go with --by.")
     bill = with_journal(lambda journal: journal.bill(project))
     if as_json:
         print_json(bill)
@@ -81,15 +82,12 @@ def report_by(project: str, group_by: str, asked: dict[str, str | None], *, as_j
     which = asking.filter_of(asked, SystemClock().now_us())
 
     groups = with_journal(lambda journal: Traces(journal).bill_by(project, asking.group_of(group_by), which))
+    # Not the sum of the lines: a call with two tags is in two of them.
+    whole = with_journal(lambda journal: Traces(journal).bill_by(project, "project", which))
+    settled, held = sum(one.settled_nanos for one in whole), sum(one.held_nanos for one in whole)
     if as_json:
-        whole = with_journal(lambda journal: Traces(journal).bill_by(project, "project", which))
-        print_json(
-            {
-                "settled_nanos": sum(one.settled_nanos for one in whole),
-                "held_nanos": sum(one.held_nanos for one in whole),
-                "lines": [data.group_json(one) for one in groups],
-            }
-        )
+        lines = [data.group_json(one) for one in groups]
+        print_json({"settled_nanos": settled, "held_nanos": held, "lines": lines})
     elif not groups:
         click.echo("Nothing was spent.")
     else:
@@ -110,6 +108,7 @@ def report_by(project: str, group_by: str, asked: dict[str, str | None], *, as_j
                 for one in groups
             ],
         )
+        click.echo(f"settled {show_usd(settled)}, held {show_usd(held)}")
 
 
 @cost_command.command(

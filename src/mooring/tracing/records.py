@@ -149,3 +149,14 @@ class Rollup(msgspec.Struct, frozen=True):
     settled_nanos: int
     duration_us: int
     latencies: dict[int, int]
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What went to one target or user, or one tag's calls, in a time; `calls` are attempts where it is a target."""
+
+    value: str
+    calls: int
+    failed: int
+    input_tokens: int
+    output_tokens: int
+    settled_nanos: int

@@ -14,7 +14,7 @@ import msgspec
 
 from mooring.storage import Database, Tx
 
-from .records import CALLS, Dimension, Filter, Projected, Rollup, Span, Summary, Width
+from .records import CALLS, Dimension, Filter, Projected, Rollup, Span, Spent, Summary, Width
 from .repository import exports, foreign, journal, rollups, schema, spans
 from .repository.journal import Standing
 from .repository.spans import FOREVER_US, SummaryRow
@@ -162,6 +162,17 @@ class Spans:
         own = await self.opened()
         return await own.read_async(
             lambda tx: rollups.of_time(tx, project_id, width, dimension, since_us=since_us, until_us=until_us)
+        )
+
+    async def dearest(
+        self, project_id: str, dimension: Dimension, *, since_us: int, until_us: int = FOREVER_US, limit: int = 1_000
+    ) -> list[Spent]:
+        """Each value's sum over whole hours, dearest first: what is over and projected, about a second behind."""
+        own = await self.opened()
+        return await own.read_async(
+            lambda tx: rollups.dearest(
+                tx, project_id, "hour", dimension, since_us=since_us, until_us=until_us, limit=limit
+            )
         )
 
     async def totals(self, dimension: Dimension) -> list[Rollup]:

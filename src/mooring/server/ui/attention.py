@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 from mooring.core import ids
 from mooring.core.errors import StorageFull
@@ -13,12 +14,14 @@ from mooring.storage.liveness import probe, read_facts
 from mooring.storage.transaction import Tx
 from mooring.wiring import Server
 
+from .alike import alike
 from .repository import RunRow, Wanted, listing
 from .repository import pages as repository
 
 DAY_SECONDS = 86_400
 NEAR = 0.8  # a budget is near its cap from here on
 MOST_RUNS = 5_000  # so many of the newest are looked at for failed ones
+MOST_PARKED, MOST_UNREADABLE = 500, 500
 SHOWN = 5  # of each kind; the pages behind the links have them all
 LITTLE_BYTES = 1_000_000_000  # of free disk
 OVERDUE_US = 60_000_000  # runs that wait longer for a worker, facts that no projection has taken
@@ -29,7 +32,7 @@ async def attention(rooms: Server, project: str) -> list[dict[str, Any]]:
     uncertain = await rooms.journal.uncertain(project)
     waiting = {one.call.run_id for one in uncertain if one.call.run_id}
     return [
-        *(_uncertain(one) for one in uncertain),
+        *_uncertain(uncertain),
         *await _ended_badly(rooms, project, waiting),
         *await _budgets_near_cap(rooms, project),
         *await _unsettled(rooms, project),
@@ -41,18 +44,30 @@ async def attention(rooms: Server, project: str) -> list[dict[str, Any]]:
     ]
 
 
-def _uncertain(one: UncertainCall) -> dict[str, Any]:
-    shown = ids.show("call", one.call.id)
-    waits = "Its run waits for you." if one.call.run_id else "No run waits for it."
-    return _item(
-        "bad",
-        "uncertain",
-        f"{one.call.name} may or may not have happened",
-        f"Its process ended between asking and hearing back. {waits}",
-        f"/ui/calls/{shown}",
-        at_us=one.call.started_at_us,
-        command=f"mooring runs resolve {shown} --as completed|failed|retry",
-    )
+def _uncertain(calls: list[UncertainCall]) -> list[dict[str, Any]]:
+    """One by one, for each needs its own decision; where one name has many, together."""
+    found = []
+    kinds = alike(calls, key=lambda one: (one.call.name,), at_us=lambda one: one.call.started_at_us)
+    for kind in kinds:
+        one = kind.newest.call
+        shown = ids.show("call", one.id)
+        waits = "Its run waits for you." if one.run_id else "No run waits for it."
+        each = f"mooring runs resolve {shown} --as completed|failed|retry"
+        found.append(
+            _item(
+                "bad",
+                "uncertain",
+                f"{one.name} may or may not have happened",
+                "Its process ended between asking and hearing back. "
+                + (waits if kind.times == 1 else "Each is decided for itself."),
+                f"/ui/calls/{shown}" if kind.times == 1 else _list("calls", state="uncertain", model=one.name),
+                at_us=kind.last_us,
+                command=each if kind.times == 1 else "mooring runs uncertain",
+                count=kind.times,
+                first_at_us=kind.first_us,
+            )
+        )
+    return found
 
 
 async def _ended_badly(rooms: Server, project: str, waiting: set[bytes]) -> list[dict[str, Any]]:
@@ -62,24 +77,47 @@ async def _ended_badly(rooms: Server, project: str, waiting: set[bytes]) -> list
         rows = await rooms.database.read_async(partial(_newest, project_id=project, state=state))
         # A run that waits for an uncertain call is told of by the call.
         fresh = [row for row in rows if row.id not in waiting and (row.finished_at_us or after) >= after]
-        for row in fresh[:SHOWN]:
-            why = row.error_message or row.park_reason or row.error_code or "No reason was given."
-            level = "bad" if state == "failed" else "warn"
-            run = ids.show("run", row.id)
-            at_us = row.finished_at_us or row.created_at_us
-            found.append(_item(level, state, f"{row.name} {title}", why, f"/ui/runs/{run}", at_us=at_us))
-        if len(fresh) > SHOWN:
-            more = f"{len(fresh) - SHOWN} more runs: {state}"
+        kinds = alike(fresh, key=lambda row: (row.name, row.error_code or "", _why(row)), at_us=_ended_at)
+        for kind in kinds[:SHOWN]:
+            run = kind.newest
+            one = f"/ui/runs/{ids.show('run', run.id)}"
+            many = _list("runs", state=state, agent=run.name, error=run.error_code)
+            found.append(
+                _item(
+                    "bad" if state == "failed" else "warn",
+                    state,
+                    f"{run.name} {title}",
+                    _why(run),
+                    one if kind.times == 1 else many,
+                    at_us=kind.last_us,
+                    count=kind.times,
+                    first_at_us=kind.first_us,
+                )
+            )
+        if len(kinds) > SHOWN:
+            more = f"{sum(kind.times for kind in kinds[SHOWN:])} more runs: {state}"
             found.append(_item("warn", state, more, "In the last 24 hours.", f"/ui/runs?state={state}"))
     return found
+
+
+def _why(row: RunRow) -> str:
+    return row.error_message or row.park_reason or row.error_code or "No reason was given."
+
+
+def _ended_at(row: RunRow) -> int:
+    return row.finished_at_us or row.created_at_us
+
+
+def _list(page: str, **filters: str | None) -> str:
+    return f"/ui/{page}?{urlencode({name: value for name, value in filters.items() if value})}"
 
 
 def _newest(tx: Tx, project_id: str, state: str) -> list[RunRow]:
     """Runs that are set aside, however long ago; of those that failed, the newest."""
     if state == "parked":
-        return listing.open_runs(tx, project_id, state, 50)
+        return listing.open_runs(tx, project_id, state, MOST_PARKED)
     floor = listing.runs_floor(tx, project_id, listing.LAST, MOST_RUNS) or b""
-    return listing.runs(tx, project_id, Wanted(state=state), listing.LAST, floor, 50)
+    return listing.runs(tx, project_id, Wanted(state=state), listing.LAST, floor, MOST_RUNS)
 
 
 async def _budgets_near_cap(rooms: Server, project: str) -> list[dict[str, Any]]:
@@ -121,12 +159,17 @@ async def _unsettled(rooms: Server, project: str) -> list[dict[str, Any]]:
 
 
 async def _unreadable(rooms: Server, project: str) -> list[dict[str, Any]]:
-    rows = await rooms.database.read_async(lambda tx: repository.unreadable(tx, project, SHOWN + 1))
-    found = [
-        _item("warn", "document", f"{path} is not read", reason, f"/ui/documents/{ids.show('doc', one)}", at_us=at_us)
-        for _, one, path, reason, at_us in rows[:SHOWN]
-    ]
-    if len(rows) > SHOWN:
+    rows = await rooms.database.read_async(lambda tx: repository.unreadable(tx, project, MOST_UNREADABLE))
+    kinds = alike(rows, key=lambda row: (row.collection, row.reason), at_us=lambda row: row.updated_at_us)
+    found = []
+    for kind in kinds[:SHOWN]:
+        one = kind.newest
+        others = kind.times - 1
+        also = f" and {others:,} more {'is' if others == 1 else 'are'} not read" if others else " is not read"
+        many = _list("documents", collection=one.collection, state="unreadable")
+        href = many if others else f"/ui/documents/{ids.show('doc', one.id)}"
+        found.append(_item("warn", "document", one.path + also, one.reason, href, at_us=kind.last_us))
+    if len(kinds) > SHOWN:
         found.append(_item("warn", "document", "More documents are not read", "All of them:", "/ui/documents"))
     return found
 
@@ -189,6 +232,8 @@ def _item(
     at_us: int | None = None,
     command: str | None = None,
     held_nanos: int = 0,
+    count: int = 1,
+    first_at_us: int | None = None,
 ) -> dict[str, Any]:
     return {
         "level": level,
@@ -199,6 +244,8 @@ def _item(
         "at_us": at_us,
         "command": command,
         "held_nanos": held_nanos,
+        "count": count,
+        "first_at_us": first_at_us,
     }
 
 

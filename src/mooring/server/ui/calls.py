@@ -14,8 +14,8 @@ from mooring.wiring import Server
 
 from ..calls import show_attempt, show_call
 from ..exchange import Exchange
-from .filters import Question, given, turn, wanted
-from .repository import CallRow, listing
+from .filters import GROUPS, Question, given, group, turn, wanted
+from .repository import CallRow, grouping, listing
 from .said import said
 from .session import form, own_path
 from .waterfall import waterfall
@@ -23,7 +23,9 @@ from .waterfall import waterfall
 LONGEST = 20_000  # characters of a body that a page shows; the API has the whole
 STATES: tuple[str, ...] = get_args(CallState)
 KINDS: tuple[str, ...] = get_args(Kind)
-CALLS = Question(listing.calls_floor, listing.calls, listing.count_calls, "call", "/ui/calls")
+CALLS = Question(
+    listing.calls_floor, listing.calls, listing.count_calls, "call", "/ui/calls", groups=grouping.calls, name="model"
+)
 DECISIONS = ("completed", "failed", "retry")
 
 
@@ -32,11 +34,14 @@ async def view_list(rooms: Server, exchange: Exchange, caller: Caller) -> dict[s
     project, query = caller.project_id, exchange.query
     filters = given(query, ("model", "kind"))
     want = wanted(filters, name="model", kind="kind")
+    groups = await group(rooms.database, project, CALLS, want, query)
     rows, place = await turn(rooms.database, project, CALLS, want, query)
     models, users = await rooms.database.read_async(lambda tx: listing.call_names(tx, project))
     return {
         "calls": [_row(row) for row in rows],
         "place": place,
+        "groups": groups,
+        "group_names": (*GROUPS, CALLS.name),
         "filters": filters,
         "is_filtered": any(filters.values()) or bool(query.get("before")),
         "states": STATES,

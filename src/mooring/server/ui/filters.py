@@ -6,20 +6,22 @@ A page looks at so many of the newest rows that it answers at once; it says how 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 from urllib.parse import urlencode
 
 from mooring.core import ids
 from mooring.core.errors import InvalidRequest
+from mooring.core.registry import did_you_mean
 from mooring.storage.database import Database
 from mooring.storage.transaction import Tx
 
-from .repository import MOST_SEEN, Wanted
+from .repository import MOST_SEEN, Wanted, grouping
 from .repository.listing import LAST
 from .repository.pages import first_id
 
 PAGE = 50
-COMMON = ("state", "user", "session", "tag", "since", "until")
+COMMON = ("state", "user", "session", "tag", "error", "since", "until")
+GROUPS = ("user", "session", "tag")  # and what a row is called: agent or model
 
 
 class Question(NamedTuple):
@@ -30,6 +32,8 @@ class Question(NamedTuple):
     count_rows: Callable[[Tx, str, Wanted, bytes, bytes], int]
     prefix: Literal["run", "call"]
     path: str
+    groups: Callable[..., Sequence[grouping.GroupRow]]
+    name: str  # the filter of what a row is called
 
 
 class Found(NamedTuple):
@@ -58,6 +62,7 @@ def wanted(filters: Mapping[str, str | None], *, name: str, kind: str) -> Wanted
         user=filters.get("user"),
         session=filters.get("session"),
         tag=filters.get("tag"),
+        error=filters.get("error"),
         model=filters.get("model") if name != "model" else None,
         text=filters.get("text"),
         since=first_id(since) if since is not None else b"",
@@ -87,6 +92,43 @@ def find(tx: Tx, project_id: str, question: Question, want: Wanted, query: Mappi
             "next": ids.show(question.prefix, cursor) if cursor else None,
         },
     )
+
+
+async def group(
+    database: Database, project_id: str, question: Question, want: Wanted, query: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """With `?by=`, what the filters leave, summed up by that; each line leads to the list of its own.
+
+    Raises:
+        InvalidRequest: there is no such grouping.
+    """
+    by = query.get("by")
+    if not by:
+        return None
+    names = (*GROUPS, question.name)
+    if by not in names:
+        raise InvalidRequest(f"Nothing is grouped by '{by[:40]}'. {did_you_mean(by, names)}", param="by")
+    if want.text is not None:
+        raise InvalidRequest("What holds these words cannot be grouped.", hint="Take the words out.", param="text")
+
+    def read(tx: Tx) -> tuple[Sequence[grouping.GroupRow], bool]:
+        far = question.floor(tx, project_id, want.until)
+        column = cast(grouping.By, "name" if by == question.name else by)
+        low = max(far or b"", want.since)
+        return question.groups(tx, project_id, want, want.until, low, column), far is not None and far >= want.since
+
+    rows, is_bounded = await database.read_async(read)
+    kept = {name: value for name, value in query.items() if value and name not in ("by", "before")}
+    return {
+        "by": by,
+        "is_bounded": is_bounded,
+        "seen": MOST_SEEN,
+        "is_cut": len(rows) >= grouping.MOST_GROUPS,
+        "rows": [
+            {**row._asdict(), "href": f"{question.path}?{urlencode({**kept, by: row.value})}" if row.value else None}
+            for row in rows
+        ],
+    }
 
 
 async def turn(

@@ -10,6 +10,7 @@ from mooring.gateway.prices import PriceSheet
 from mooring.wiring import Server
 
 from ..exchange import Exchange
+from .alike import alike
 from .repository import pages as repository
 
 DAY_SECONDS = 86_400
@@ -23,9 +24,8 @@ async def view(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, A
     first = repository.since(rooms.clock, DAY_SECONDS)
     rows = await rooms.database.read_async(lambda tx: repository.targets(tx, project, first, MOST_ATTEMPTS))
     listed = await asyncio.to_thread(rooms.gateway.catalogue, [row.target for row in rows])
-    failures = await rooms.database.read_async(
-        lambda tx: repository.failures(tx, project, first, MOST_ATTEMPTS, FAILURES)
-    )
+    failed = await rooms.database.read_async(lambda tx: repository.failures(tx, project, first, MOST_ATTEMPTS))
+    kinds = alike(failed, key=lambda row: (row.target, row.code, row.message), at_us=lambda row: row.at_us)
     health = {one["target"]: one for one in rooms.gateway.targets()}
     seen = {row.target: row._asdict() for row in rows}
     known = {target.name: target for one in listed for target in one.targets}
@@ -37,8 +37,16 @@ async def view(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, A
             for name in sorted({*known, *seen})
         ],
         "failures": [
-            {"target": target, "call_id": ids.show("call", call), "at_us": at_us, "code": code, "message": message}
-            for target, call, at_us, code, message in failures
+            {
+                "target": one.newest.target,
+                "call_id": ids.show("call", one.newest.call_id),
+                "at_us": one.last_us,
+                "first_at_us": one.first_us,
+                "count": one.times,
+                "code": one.newest.code,
+                "message": one.newest.message,
+            }
+            for one in kinds[:FAILURES]
         ],
         "collections": [one.name for one in await rooms.rag.collections(project)],
         "attempts_seen": sum(row.attempts for row in rows),

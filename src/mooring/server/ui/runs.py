@@ -14,15 +14,17 @@ from mooring.wiring import Server
 
 from ..exchange import Exchange
 from .conversation import conversation
-from .filters import PAGE, Found, Question, given, turn, wanted
-from .repository import RunRow, Wanted, listing
+from .filters import GROUPS, PAGE, Found, Question, given, group, turn, wanted
+from .repository import RunRow, Wanted, grouping, listing
 from .repository import pages as repository
 from .waterfall import waterfall
 
 STATES: tuple[str, ...] = get_args(RunState)
 OVER = ("completed", "failed", "cancelled")
 MOST_READ = 500  # runs whose input and output one search for words reads
-RUNS = Question(listing.runs_floor, listing.runs, listing.count_runs, "run", "/ui/runs")
+RUNS = Question(
+    listing.runs_floor, listing.runs, listing.count_runs, "run", "/ui/runs", groups=grouping.runs, name="agent"
+)
 
 
 async def view(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, Any]:
@@ -30,6 +32,7 @@ async def view(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, A
     filters = given(query, ("agent", "handler", "model", "text"))
     want = wanted(filters, name="agent", kind="handler")
     agents, users, handlers = await rooms.database.read_async(lambda tx: listing.run_names(tx, project))
+    groups = await group(rooms.database, project, RUNS, want, query)
     if want.text is None:
         rows, place = await turn(rooms.database, project, RUNS, want, query)
     else:
@@ -37,6 +40,8 @@ async def view(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, A
     return {
         "runs": [show_row(row) for row in rows],
         "place": place,
+        "groups": groups,
+        "group_names": (*GROUPS, RUNS.name),
         "filters": filters,
         "is_filtered": any(filters.values()) or bool(query.get("before")),
         "states": STATES,

@@ -19,6 +19,7 @@ class Wanted(msgspec.Struct, frozen=True):
     user: str | None = None
     session: str | None = None
     tag: str | None = None
+    error: str | None = None
     model: str | None = None
     text: str | None = None
     since: bytes = b""
@@ -65,21 +66,24 @@ class CallRow(NamedTuple):
     held_nanos: int
 
 
-_RUN = (
-    " FROM runs r WHERE r.project_id = ? AND r.id < ? AND r.id >= ? AND (CAST(? AS TEXT) IS NULL OR r.state = ?)"
+FROM_RUNS, FROM_CALLS = " FROM runs r", " FROM calls c"
+WHERE_RUNS = (
+    " WHERE r.project_id = ? AND r.id < ? AND r.id >= ? AND (CAST(? AS TEXT) IS NULL OR r.state = ?)"
     " AND (CAST(? AS TEXT) IS NULL OR r.name = ?) AND (CAST(? AS TEXT) IS NULL OR r.handler = ?)"
     " AND (CAST(? AS TEXT) IS NULL OR r.user_name = ?) AND (CAST(? AS TEXT) IS NULL OR r.session_name = ?)"
     " AND (CAST(? AS TEXT) IS NULL OR REPLACE(r.tags, ?, '') <> r.tags)"
+    " AND (CAST(? AS TEXT) IS NULL OR r.error_code = ?)"
     " AND (CAST(? AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM calls c WHERE c.run_id = r.id AND c.name = ?))"
 )
 _OPEN = (
     " FROM runs r WHERE r.project_id = ? AND r.id IN (SELECT id FROM runs WHERE finished_at_us IS NULL AND state = ?)"
 )
-_CALL = (
-    " FROM calls c WHERE c.project_id = ? AND c.id < ? AND c.id >= ? AND (CAST(? AS TEXT) IS NULL OR c.state = ?)"
+WHERE_CALLS = (
+    " WHERE c.project_id = ? AND c.id < ? AND c.id >= ? AND (CAST(? AS TEXT) IS NULL OR c.state = ?)"
     " AND (CAST(? AS TEXT) IS NULL OR c.name = ?) AND (CAST(? AS TEXT) IS NULL OR c.kind = ?)"
     " AND (CAST(? AS TEXT) IS NULL OR c.user_name = ?) AND (CAST(? AS TEXT) IS NULL OR c.session_name = ?)"
     " AND (CAST(? AS TEXT) IS NULL OR REPLACE(c.tags, ?, '') <> c.tags)"
+    " AND (CAST(? AS TEXT) IS NULL OR c.error_code = ?)"
 )
 
 
@@ -95,14 +99,16 @@ _CALL_FIELDS = (
 )
 
 
-def _run_values(project_id: str, wanted: Wanted, before: bytes, floor: bytes) -> tuple[object, ...]:
+def run_values(project_id: str, wanted: Wanted, before: bytes, floor: bytes) -> tuple[object, ...]:
+    """What `WHERE_RUNS` asks for."""
     tag = None if wanted.tag is None else msgspec.json.encode(wanted.tag).decode()
-    given = (wanted.state, wanted.name, wanted.kind, wanted.user, wanted.session, tag, wanted.model)
+    given = (wanted.state, wanted.name, wanted.kind, wanted.user, wanted.session, tag, wanted.error, wanted.model)
     return (project_id, before, floor, *(value for one in given for value in (one, one)))
 
 
-def _call_values(project_id: str, wanted: Wanted, before: bytes, floor: bytes) -> tuple[object, ...]:
-    return _run_values(project_id, wanted, before, floor)[:-2]
+def call_values(project_id: str, wanted: Wanted, before: bytes, floor: bytes) -> tuple[object, ...]:
+    """What `WHERE_CALLS` asks for."""
+    return run_values(project_id, wanted, before, floor)[:-2]
 
 
 def runs_floor(tx: Tx, project_id: str, before: bytes, most: int = MOST_SEEN) -> bytes | None:
@@ -126,8 +132,8 @@ def calls_floor(tx: Tx, project_id: str, before: bytes) -> bytes | None:
 def runs(tx: Tx, project_id: str, wanted: Wanted, before: bytes, floor: bytes, limit: int) -> list[RunRow]:
     """Newest first, of those between two ids that match."""
     rows = tx.all(
-        _RUN_FIELDS + _RUN + " ORDER BY r.id DESC LIMIT ?",
-        (*_run_values(project_id, wanted, before, floor), limit),
+        _RUN_FIELDS + FROM_RUNS + WHERE_RUNS + " ORDER BY r.id DESC LIMIT ?",
+        (*run_values(project_id, wanted, before, floor), limit),
     )
     return [RunRow(bytes(row[0]), *row[1:]) for row in rows]
 
@@ -143,14 +149,15 @@ def open_runs(tx: Tx, project_id: str, state: str, limit: int) -> list[RunRow]:
 
 def count_runs(tx: Tx, project_id: str, wanted: Wanted, before: bytes, floor: bytes) -> int:
     """How many match between two ids."""
-    row = tx.one("SELECT COUNT(*)" + _RUN, _run_values(project_id, wanted, before, floor))
+    row = tx.one("SELECT COUNT(*)" + FROM_RUNS + WHERE_RUNS, run_values(project_id, wanted, before, floor))
     return int(row[0]) if row else 0
 
 
 def calls(tx: Tx, project_id: str, wanted: Wanted, before: bytes, floor: bytes, limit: int) -> list[CallRow]:
     """Newest first, of those between two ids that match, with the sums of their attempts."""
     rows = tx.all(
-        _CALL_FIELDS + _CALL + " ORDER BY c.id DESC LIMIT ?", (*_call_values(project_id, wanted, before, floor), limit)
+        _CALL_FIELDS + FROM_CALLS + WHERE_CALLS + " ORDER BY c.id DESC LIMIT ?",
+        (*call_values(project_id, wanted, before, floor), limit),
     )
     return [_call(row) for row in rows]
 
@@ -162,7 +169,7 @@ def _call(row: tuple[Any, ...]) -> CallRow:
 
 def count_calls(tx: Tx, project_id: str, wanted: Wanted, before: bytes, floor: bytes) -> int:
     """How many match between two ids."""
-    row = tx.one("SELECT COUNT(*)" + _CALL, _call_values(project_id, wanted, before, floor))
+    row = tx.one("SELECT COUNT(*)" + FROM_CALLS + WHERE_CALLS, call_values(project_id, wanted, before, floor))
     return int(row[0]) if row else 0
 
 

@@ -8,20 +8,6 @@ from mooring.storage.projects import cross_project
 from mooring.storage.transaction import Tx
 
 
-class SpendRow(NamedTuple):
-    """What went to one target in a time."""
-
-    target: str
-    attempts: int
-    failed: int
-    settled_nanos: int
-    held_nanos: int
-    input_tokens: int
-    output_tokens: int
-    bytes_up: int
-    bytes_down: int
-
-
 def first_id(at_us: int) -> bytes:
     """Ids are ordered by time: none made at or after this moment is smaller."""
     return (max(at_us, 0) // 1000 << 80).to_bytes(16)
@@ -30,39 +16,6 @@ def first_id(at_us: int) -> bytes:
 def since(clock: Clock, seconds: int) -> bytes:
     """The first id of the last so many seconds."""
     return first_id(clock.now_us() - seconds * 1_000_000)
-
-
-def spend(tx: Tx, project_id: str, first: bytes) -> list[SpendRow]:
-    """By target, dearest first; by the primary key, so that its cost follows the time and not the table."""
-    rows = tx.all(
-        "SELECT target, COUNT(*), SUM(CASE WHEN outcome = 'failed' THEN 1 ELSE 0 END), SUM(settled_nanos),"
-        " SUM(held_nanos), SUM(COALESCE(input_tokens, 0)), SUM(COALESCE(output_tokens, 0)),"
-        " SUM(COALESCE(bytes_up, 0)), SUM(COALESCE(bytes_down, 0))"
-        " FROM attempts WHERE project_id = ? AND id >= ? GROUP BY target ORDER BY 4 DESC, 2 DESC, 1",
-        (project_id, first),
-    )
-    return [SpendRow(row[0], *(int(value) for value in row[1:])) for row in rows]
-
-
-class UserRow(NamedTuple):
-    """What went to one user's calls."""
-
-    user: str | None
-    attempts: int
-    settled_nanos: int
-
-
-def spend_by_user(tx: Tx, project_id: str, first: bytes, most: int, limit: int) -> list[UserRow]:
-    """The dearest users of the newest attempts, at most so many."""
-    rows = tx.all(
-        "SELECT c.user_name, COUNT(*), SUM(n.settled_nanos)"
-        " FROM (SELECT call_id, settled_nanos FROM attempts WHERE project_id = ? AND id >= ?"
-        " ORDER BY id DESC LIMIT ?) n"
-        " JOIN calls c ON c.id = n.call_id WHERE c.user_name IS NOT NULL"
-        " GROUP BY c.user_name ORDER BY 3 DESC, 2 DESC, 1 LIMIT ?",
-        (project_id, first, most, limit),
-    )
-    return [UserRow(row[0], int(row[1]), int(row[2])) for row in rows]
 
 
 def run_facts(tx: Tx, project_id: str, run_id: bytes) -> tuple[str | None, int | None]:
@@ -96,15 +49,25 @@ def targets(tx: Tx, project_id: str, first: bytes, most: int) -> list[TargetRow]
     return [TargetRow(r[0], *(int(v) for v in r[1:5]), *(None if v is None else int(v) for v in r[5:])) for r in rows]
 
 
-def failures(tx: Tx, project_id: str, first: bytes, most: int, limit: int) -> list[tuple[str, bytes, int, str, str]]:
-    """The newest failed attempts of models: target, call, when, code, message."""
+class FailureRow(NamedTuple):
+    """A failed attempt at a model."""
+
+    target: str
+    call_id: bytes
+    at_us: int
+    code: str
+    message: str
+
+
+def failures(tx: Tx, project_id: str, first: bytes, most: int) -> list[FailureRow]:
+    """Those of the newest attempts that failed at a model, the newest first."""
     rows = tx.all(
         "SELECT target, call_id, intended_at_us, error_code, error_message"
         " FROM (SELECT * FROM attempts WHERE project_id = ? AND id >= ? ORDER BY id DESC LIMIT ?) newest"
-        " WHERE outcome = 'failed' AND target NOT LIKE 'tool/%' ORDER BY id DESC LIMIT ?",
-        (project_id, first, most, limit),
+        " WHERE outcome = 'failed' AND target NOT LIKE 'tool/%' ORDER BY id DESC",
+        (project_id, first, most),
     )
-    return [(row[0], bytes(row[1]), row[2], row[3] or "failed", row[4] or "") for row in rows]
+    return [FailureRow(row[0], bytes(row[1]), row[2], row[3] or "failed", row[4] or "") for row in rows]
 
 
 def hands(tx: Tx, project_id: str, run_id: bytes) -> list[tuple[bytes, int, int]]:
@@ -129,15 +92,25 @@ def processes(tx: Tx, process_ids: Sequence[bytes]) -> dict[bytes, tuple[str, in
     return found
 
 
-def unreadable(tx: Tx, project_id: str, limit: int) -> list[tuple[str, bytes, str, str, int]]:
-    """Documents without text: collection, id, path, reason, since when."""
+class UnreadRow(NamedTuple):
+    """A document without text, and why."""
+
+    collection: str
+    id: bytes
+    path: str
+    reason: str
+    updated_at_us: int
+
+
+def unreadable(tx: Tx, project_id: str, limit: int) -> list[UnreadRow]:
+    """Documents without text, the last to become so first."""
     rows = tx.all(
         "SELECT c.name, d.id, d.path, d.reason, d.updated_at_us FROM documents d"
         " JOIN collections c ON c.id = d.collection_id"
         " WHERE d.project_id = ? AND d.reason IS NOT NULL ORDER BY d.updated_at_us DESC LIMIT ?",
         (project_id, limit),
     )
-    return [(row[0], bytes(row[1]), row[2], row[3], row[4]) for row in rows]
+    return [UnreadRow(row[0], bytes(row[1]), row[2], row[3], row[4]) for row in rows]
 
 
 class DocumentRow(NamedTuple):
