@@ -22,8 +22,8 @@ from .provider import registry as vendors
 AGAIN_SECONDS = 30.0  # a server that was started meanwhile is found within so long
 STRANGER_ROUNDS = 20  # another program's log is not filled with our questions: it gets one in ten minutes
 ANSWER_LIMIT_BYTES = 1024 * 1024
-# A server on this machine answers in milliseconds; one that does not must not keep anybody waiting.
-DEADLINES = Deadlines(connect_seconds=0.5, first_byte_seconds=1.0, idle_seconds=0.5, total_seconds=1.5)
+# A server on this machine answers in milliseconds, unless the machine is busy; one that hangs must not keep anybody.
+DEADLINES = Deadlines(connect_seconds=1.0, first_byte_seconds=2.0, idle_seconds=1.0, total_seconds=2.5)
 
 Offer = Callable[[Mapping[str, ProviderConfig]], None]
 
