@@ -25,12 +25,15 @@ Feature = Literal[
     "inline images",
     "images by url",
     "images by file id",
+    "images in s3",
     "inline audio",
     "audio by url",
     "audio by file id",
+    "audio in s3",
     "inline files",
     "files by url",
     "files by file id",
+    "files in s3",
     "image detail",
     "media in tool results",
     "failed tool results",
@@ -45,6 +48,9 @@ Feature = Literal[
     "vendor tools",
     "strict tools",
     "no parallel tools",
+    "tools forbidden",
+    "tools forbidden after calls",
+    "calls without tools",
     "json output",
     "schema output",
     "temperature",
@@ -70,7 +76,13 @@ _FIELDS: dict[Feature, tuple[str, Any]] = {
     "user": ("user", None),
     "metadata": ("metadata", {}),
 }
-_PARAMS: dict[str, str] = {"several answers": "n", "no parallel tools": "parallel_tool_calls", "vendor tools": "tools"}
+_PARAMS: dict[str, str] = {
+    "several answers": "n",
+    "no parallel tools": "parallel_tool_calls",
+    "vendor tools": "tools",
+    "tools forbidden after calls": "tool_choice",
+    "calls without tools": "tools",
+}
 
 
 def features_of(request: ChatRequest) -> frozenset[Feature]:
@@ -84,6 +96,7 @@ def features_of(request: ChatRequest) -> frozenset[Feature]:
         has_begun = has_begun or message.role != "system"
     if any(tool.is_strict for tool in request.tools):
         found.add("strict tools")
+    found.update(_of_tools(request))
     if request.allows_parallel_tools is False:
         found.add("no parallel tools")
     if request.output is not None and request.output.kind != "text":
@@ -91,6 +104,18 @@ def features_of(request: ChatRequest) -> frozenset[Feature]:
     if request.extra.get(VENDOR_TOOLS):
         found.add("vendor tools")
     return frozenset(found)
+
+
+def _of_tools(request: ChatRequest) -> Iterator[Feature]:
+    """What some wires cannot say of tools: that none may be called now, or that one was called that is not offered."""
+    is_forbidden = bool(request.tools) and request.tool_choice is not None and request.tool_choice.mode == "none"
+    if not is_forbidden and request.tools:
+        return
+    has_calls = any(message.role == "tool" or message.tool_calls for message in request.messages)
+    if is_forbidden:
+        yield "tools forbidden after calls" if has_calls else "tools forbidden"
+    elif has_calls:
+        yield "calls without tools"
 
 
 def param_of(feature: str) -> str | None:
@@ -134,6 +159,8 @@ def media_feature(part: MediaPart) -> Feature:
     plural = _PLURAL[part.kind]
     if part.data is not None:
         return f"inline {plural}"  # type: ignore[return-value]
+    if part.url is not None and part.url.startswith("s3://"):
+        return f"{plural} in s3"  # type: ignore[return-value]
     return f"{plural} by {'url' if part.url is not None else 'file id'}"  # type: ignore[return-value]
 
 
@@ -143,6 +170,8 @@ def without(request: ChatRequest, features: frozenset[Feature]) -> ChatRequest:
         return request
     changes: dict[str, Any] = {field: empty for name, (field, empty) in _FIELDS.items() if name in features}
     messages = _messages_without(request.messages, features)
+    if "calls without tools" in features:
+        messages = tuple(filter(None, map(_uncalled, messages)))
     if messages != request.messages:
         changes["messages"] = messages
     if "strict tools" in features:
@@ -150,11 +179,21 @@ def without(request: ChatRequest, features: frozenset[Feature]) -> ChatRequest:
     if "vendor tools" in features:
         known = {tool.get("type") for tool in request.extra.get(VENDOR_TOOLS, ())}
         changes["tools"] = tuple(tool for tool in changes.get("tools", request.tools) if tool.name not in known)
+    if "tools forbidden" in features:
+        changes |= {"tools": (), "tool_choice": None}
+    if "tools forbidden after calls" in features:
+        changes["tool_choice"] = None
     if "no parallel tools" in features:
         changes["allows_parallel_tools"] = None
     if request.output is not None and _kind(request.output) in features:
         changes["output"] = None
     return msgspec.structs.replace(request, **changes)
+
+
+def _uncalled(message: Message) -> Message | None:
+    """The message without calls and results; None where nothing else was in it."""
+    parts = tuple(part for part in message.parts if not isinstance(part, ToolCallPart | ToolResultPart))
+    return msgspec.structs.replace(message, parts=parts) if parts else None
 
 
 def _kind(output: OutputFormat) -> str:

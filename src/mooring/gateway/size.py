@@ -20,6 +20,10 @@ _UNBOUNDED_FIELDS = {
     "inference_geo": "a region may cost more than the list price",
     "cache_ttl": "an hour's cache costs more than the list's price of writing",
     "cachedContent": "the size of a cached content is not known",
+    "additionalModelRequestFields": "a model's own settings may raise what a call costs",
+    "guardrailConfig": "a vendor's own guards are billed by the vendor",
+    "performanceConfig": "a faster machine costs more than the list price",
+    "serviceTier": "a tier may cost more than the list price",
     "generationConfig.responseModalities": "what is no text costs more than text",
 }
 _DEARER_TIERS = frozenset({"priority", "auto"})

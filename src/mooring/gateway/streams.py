@@ -21,7 +21,6 @@ from mooring.core.errors import (
 from mooring.core.events import ChoiceEnd, Event, MessageEnd, MessageStart, StreamError, TextDelta, UsageReport
 from mooring.journal.records import CallAnswer
 from mooring.net.response import Response
-from mooring.net.sse import SseParser
 
 from .attempt import Attempt, oversized
 from .hangup import HangUp
@@ -42,7 +41,7 @@ class Relay:
         self._codec = attempt.codec
         self._out = call.asked.codec
         self._passes = self._codec.name == self._out.name
-        self._parser = SseParser(limit_bytes=EVENT_LIMIT_BYTES)
+        self._framing = self._codec.framing(EVENT_LIMIT_BYTES)
         self._decoder = self._codec.decoder()
         self._encoder = self._out.encoder(wants_usage=call.asked.request.wants_usage, asked=call.asked.fields)
         self._guard = call.rooms.guardrails.stream(call.asked.context)
@@ -131,7 +130,7 @@ class Relay:
             data = await self._response.more()
             if data:
                 return data
-            self._parser.close()
+            self._framing.close()
         except UpstreamError:
             if not self._is_answered(self.call.asked.request.n):
                 raise
@@ -173,6 +172,8 @@ class Relay:
 
     def _plain(self, data: bytes) -> list[bytes] | None:
         """The payloads of a piece that holds whole one-line `data` events and nothing else; None for any other."""
+        if not self._codec.is_text:
+            return None
         is_between, self._is_between = self._is_between, data.endswith(b"\n\n") and b"\r" not in data
         if not (is_between and self._is_between and data.startswith(b"data: ") and _is_utf8(data)):
             return None
@@ -181,7 +182,7 @@ class Relay:
 
     def _parsed(self, data: bytes) -> list[bytes]:
         try:
-            return [event.data.encode() for event in self._parser.feed(data)]
+            return self._framing.feed(data)
         except TooLarge as error:
             raise oversized(error) from error
 

@@ -44,7 +44,8 @@ def translation(asked: Asked, codec: Codec) -> Translation:
     """The request as the codec's wire can say it."""
     request = asked.request
     features = features_of(request)
-    own = {name for name, value in request.extra.items() if name not in _SHARED and value not in _EMPTY}
+    known = _SHARED | codec.own_fields
+    own = {name for name, value in request.extra.items() if name not in known and value not in _EMPTY}
     hints = own & asked.codec.own_hints
     lost = (features & codec.cannot_carry) | (own - hints)
     allowed = _allowed(asked)
@@ -52,7 +53,7 @@ def translation(asked: Asked, codec: Codec) -> Translation:
     dropped = (features & codec.leaves_out) | hints | (lost - refused)
     named = frozenset(name for name in FEATURES if name in dropped)
     clean = msgspec.structs.replace(
-        without(request, named), extra={name: value for name, value in request.extra.items() if name == DIMENSIONS}
+        without(request, named), extra={name: value for name, value in request.extra.items() if name == DIMENSIONS or name in codec.own_fields}
     )
     return Translation(clean, tuple(sorted(dropped)), tuple(sorted(refused)))
 
@@ -110,8 +111,9 @@ def translated(call: Call, codec: Codec, body: bytes, answer: ChatResponse) -> b
 
 
 def as_told(value: Told, call: Call) -> Told:
-    """An answer, or the start of one, as the caller's wire tells it: dated, and where answers can be asked for again,
-    under the call's own id."""
-    named = value.id if call.asked.codec.id_prefix is None else call.shown_id
+    """An answer, or the start of one, as the caller's wire tells it: dated, with a model's name, and under the call's
+    own id where answers can be asked for again or came without one."""
+    named = call.shown_id if call.asked.codec.id_prefix is not None or not value.id else value.id
     dated = value.created_at or call.rooms.clock.now_us() // 1_000_000
-    return msgspec.structs.replace(value, id=named, created_at=dated)
+    model = value.model or call.asked.request.model
+    return msgspec.structs.replace(value, id=named, created_at=dated, model=model)

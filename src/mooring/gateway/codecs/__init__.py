@@ -17,6 +17,7 @@ from mooring.core.messages import ChatRequest, ChatResponse
 from mooring.core.registry import Registry
 
 from ..fidelity import Feature
+from ..framing import Framing, SseFraming
 
 Fields = dict[str, Any]
 """A body's top-level fields in the sender's order; a value is `msgspec.Raw` where nothing had to touch it."""
@@ -87,7 +88,8 @@ class Codec(Protocol):
     `cannot_carry`: what a translation into this wire refuses. `leaves_out`: what it leaves out, and says so.
     `own_hints`: fields that only this wire has and that do not decide the answer: left out on the way to another one.
     `needs_cap`: no request without an output cap. `ends_with_finish`: no terminal event; the body's end is it.
-    `id_prefix`: answers are named by the call, so that they can be asked for again. `is_stateful`: an event cannot be
+    `own_fields`: fields that only this wire has and that a caller of any other may send to it. `is_text`: streams are
+    server-sent events. `id_prefix`: answers are named by the call, so that they can be asked for again. `is_stateful`: an event cannot be
     written without knowing those before it.
     """
 
@@ -98,7 +100,9 @@ class Codec(Protocol):
     cannot_carry: ClassVar[frozenset[Feature]]
     leaves_out: ClassVar[frozenset[Feature]]
     own_hints: ClassVar[frozenset[str]]
+    own_fields: ClassVar[frozenset[str]]
     needs_cap: ClassVar[bool]
+    is_text: ClassVar[bool]
     ends_with_finish: ClassVar[bool]
     is_stateful: ClassVar[bool]
     id_prefix: ClassVar[ids.Prefix | None]
@@ -153,6 +157,10 @@ class Codec(Protocol):
         """Whether a body that came with a good status is an error object all the same."""
         ...
 
+    def framing(self, limit_bytes: int) -> Framing:
+        """What cuts a stream of this wire into events."""
+        ...
+
     def decoder(self) -> EventDecoder: ...
     def encoder(self, *, wants_usage: bool, asked: Fields) -> EventEncoder: ...
     def without_usage(self, data: bytes) -> bytes | None:
@@ -176,7 +184,9 @@ class BaseCodec:
 
     leaves_out: ClassVar[frozenset[Feature]] = frozenset()
     own_hints: ClassVar[frozenset[str]] = frozenset()
+    own_fields: ClassVar[frozenset[str]] = frozenset()
     needs_cap: ClassVar[bool] = False
+    is_text: ClassVar[bool] = True
     ends_with_finish: ClassVar[bool] = False
     is_stateful: ClassVar[bool] = True
     id_prefix: ClassVar[ids.Prefix | None] = None
@@ -188,6 +198,9 @@ class BaseCodec:
 
     def check_answer(self, request: ChatRequest, response: ChatResponse) -> None:
         """Any number of choices is an answer; that there is one was seen when it was decoded."""
+
+    def framing(self, limit_bytes: int) -> Framing:
+        return SseFraming(limit_bytes)
 
     def vectors(self, body: bytes) -> list[list[float]]:
         raise NotImplementedError

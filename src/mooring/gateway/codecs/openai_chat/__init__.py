@@ -26,6 +26,9 @@ class Codec(BaseCodec):
     cannot_carry: ClassVar[frozenset[Feature]] = frozenset(
         {
             "images by file id",
+            "images in s3",
+            "audio in s3",
+            "files in s3",
             "audio by url",
             "audio by file id",
             "files by url",

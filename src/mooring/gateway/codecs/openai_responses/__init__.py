@@ -27,7 +27,18 @@ class Codec(openai_chat.Codec):
     is_stateful: ClassVar[bool] = True
     id_prefix: ClassVar[ids.Prefix | None] = "resp"
     cannot_carry: ClassVar[frozenset[Feature]] = frozenset(
-        {"inline audio", "audio by url", "audio by file id", "seed", "stop", "several answers", "vendor tools"}
+        {
+            "inline audio",
+            "audio by url",
+            "audio by file id",
+            "images in s3",
+            "audio in s3",
+            "files in s3",
+            "seed",
+            "stop",
+            "several answers",
+            "vendor tools",
+        }
     )
     leaves_out: ClassVar[frozenset[Feature]] = frozenset(
         {"tool call signatures", "cache marks", "failed tool results", "names of participants"}
