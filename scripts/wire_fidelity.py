@@ -12,6 +12,7 @@ TITLES = {
     "openai_responses": "OpenAI responses",
     "anthropic_messages": "Anthropic messages",
     "gemini_generate": "Gemini",
+    "bedrock_converse": "Bedrock Converse",
 }
 
 HEAD = """<!-- Made by scripts/wire_fidelity.py from the code. Do not edit: run it. -->
@@ -45,8 +46,9 @@ TAIL = """
 - Usage is counted inclusively, with its parts: what was read from a cache, written to one, thought, heard. Where a
   vendor
   tells parts beside the total, they are added; where its figures contradict each other, or do not tell the price
-  (Anthropic's hour-long cache, its priority and fast tiers, its own tools), the cost is unknown and its maximum stays
+  (an hour-long cache, priority and fast tiers, a vendor's own tools), the cost is unknown and its maximum stays
   held.
+- Bedrock's usage does not tell thinking apart: it is output there, and billed as output.
 - A call's arguments that are no JSON object go to wires of objects as `{"_raw": "…"}`, and come back as they were.
 - A refusal in a model's own words is text on wires that have no word for it, and the stop reason says that it is one.
 - Vendor tools and what they answer, citations, log-probabilities and grounding pass on their own wire only.

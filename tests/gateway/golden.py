@@ -10,11 +10,10 @@ from mooring.core.messages import ChatResponse, Choice, Message, TextPart, Think
 from mooring.core.usage import Usage
 from mooring.gateway.codecs import registry
 from mooring.gateway.fidelity import features_of, without
-from mooring.net import SseParser
 
 FOLDER = Path(__file__).parent / "golden"
 INBOUND = ("openai_chat", "openai_responses", "anthropic_messages", "gemini_generate")
-UPSTREAM = ("openai_chat", "anthropic_messages", "gemini_generate")
+UPSTREAM = ("openai_chat", "anthropic_messages", "gemini_generate", "bedrock_converse")
 PAIRS = [(one, other) for one in INBOUND for other in UPSTREAM]
 SCHEMA = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}
 
@@ -109,14 +108,15 @@ def made(inbound: str, upstream: str) -> dict[str, Any]:
     body = there.encode_response(ANSWER, {})
     stream = there.encoder(wants_usage=True, asked={}).encode(list(events_of(ANSWER)))
     decoder, encoder = there.decoder(), here.encoder(wants_usage=True, asked=wire.fields)
-    events = [event for one in SseParser().feed(stream) for event in decoder.feed(one.data.encode())]
+    payloads = there.framing(1 << 20).feed(stream)
+    events = [event for payload in payloads for event in decoder.feed(payload)]
     return {
         "asked": REQUESTS[inbound],
         "sent": sent,
         "left out": sorted(lost),
         "answered": msgspec.json.decode(body),
         "told": msgspec.json.decode(here.encode_response(there.decode_response(body), wire.fields)),
-        "streamed": stream.decode().split("\n"),
+        "streamed": stream.decode().split("\n") if there.is_text else [payload.decode() for payload in payloads],
         "told in a stream": encoder.encode(events).decode().split("\n"),
     }
 

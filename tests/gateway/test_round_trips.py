@@ -132,7 +132,7 @@ def responses(draw: Any) -> ChatResponse:
 
 
 def heard(response: ChatResponse, name: str) -> ChatResponse:
-    """What of an answer the wire has words for: no date on some, no signatures on OpenAI's chat, no name on Bedrock's."""
+    """What of an answer the wire has words for: no date on some, no signatures on one, no name on another."""
     parts = response.choices[0].message.parts
     if name == "openai_chat":
         parts = tuple(ThinkingPart(part.text) if isinstance(part, ThinkingPart) else part for part in parts)

@@ -18,7 +18,7 @@ TOOL_SCHEMA = {"type": "object", "properties": {"order": {"type": "string"}}, "r
 
 
 def config(url: str) -> GatewayConfig:
-    """`sim` speaks OpenAI's wire, `anthropic` and `gemini` their own; none waits between tries."""
+    """`sim` speaks OpenAI's wire, `anthropic`, `gemini` and `bedrock` their own; none waits between tries."""
     prices = sim_prices()
     prices["*"] = prices["echo"]  # what a test's own scripts cost
     own: dict[str, Any] = {"attempt_header": True, "api_key": "env:TEST_VENDOR_KEY", "prices": prices}
@@ -27,6 +27,7 @@ def config(url: str) -> GatewayConfig:
             "sim": ProviderConfig(type="sim", base_url=f"{url}/v1", prices=prices),
             "anthropic": ProviderConfig(type="anthropic", base_url=f"{url}/v1", **own),
             "gemini": ProviderConfig(type="gemini", base_url=f"{url}/v1beta", **own),
+            "bedrock": ProviderConfig(type="bedrock", base_url=url, region="eu-west-1", **own | {"api_key": None}),
         },
         models={"either": ModelConfig(targets=("anthropic/echo", "sim/echo"))},
         retry_wait_seconds=0.0,
@@ -36,6 +37,8 @@ def config(url: str) -> GatewayConfig:
 @contextlib.asynccontextmanager
 async def wires(path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> AsyncIterator[House]:
     monkeypatch.setenv("TEST_VENDOR_KEY", KEY)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "an id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEY)
     async with house(path, config=config, **options) as made:
         yield made
 

@@ -164,10 +164,10 @@ class Attempt:
         rooms, vendor, target = self._rooms, self._vendor, self.step.target
         url = vendor.endpoint(target.model, is_stream=self.call.asked.request.is_stream, codec=self.codec)
         request = Request("POST", url, [*vendor.headers(self._id), *self._passed()], self._body)
-        if vendor.tokens is not None:
+        self._run = self._tries.health.begin(target.name)
+        if vendor.is_authorized_late:
             request = await vendor.authorized(request, rooms.http, rooms.clock)
         self._sent_at_us = rooms.clock.now_us()
-        self._run = self._tries.health.begin(target.name)
         try:
             deadlines = self._tries.deadlines(vendor)
             response = await rooms.http.send(request, deadlines=deadlines, traffic=self._traffic)

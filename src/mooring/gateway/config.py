@@ -85,14 +85,20 @@ class ProviderConfig(Section):
     token: TokenRef | None = Field(
         default=None,
         description="Where short-lived tokens come from, instead of a key: `env:NAME`, `file:PATH`, `command:LINE` "
-        "(what it prints), `metadata` (the cloud's own endpoint) or `workload_identity` (Azure).",
+        "(what it prints), `metadata` (the cloud's own endpoint) or `workload_identity` (Azure, AWS).",
     )
     api_version: str | None = Field(
         default=None,
         description="Of Azure: asks at the deployment's own address. Without a value: at /openai/v1.",
     )
     region: str | None = Field(
-        default=None, pattern=r"^[a-z0-9-]+$", description="Where a cloud computes; without a value: `global`."
+        default=None,
+        pattern=r"^[a-z0-9-]+$",
+        description="Where a cloud computes; without a value: `global` at Google, `AWS_REGION` at AWS.",
+    )
+    profile: str | None = Field(
+        default=None,
+        description="Of AWS: the profile of its shared files; without a value, AWS's own order of sources.",
     )
     cloud_project: str | None = Field(default=None, description="The project of Google Cloud that pays.")
     models: tuple[str, ...] = Field(

@@ -15,6 +15,7 @@ from mooring.core.errors import Blocked, MooringError, UpstreamError
 from .codecs import Failure, FailureKind, ReadsHeaders
 from .mending import OutputInvalid
 from .route_config import BreakerConfig
+from .tokens import NoToken
 
 log = logging.getLogger("mooring.gateway")
 
@@ -141,7 +142,7 @@ class Targets:
             self._well(health)
             return
         health.failures += 1
-        health.why = error.message[:300] if error is not None else ""
+        health.why = str(error)[:300] if error is not None else ""
         if effect == "attention":
             if not health.attention:
                 log.error("%s needs attention: %s", health.name, health.why)
@@ -199,6 +200,8 @@ def _effect(error: MooringError | None, failure: Failure | None) -> Effect | Non
     """What an outcome says of the target; None where it says nothing: cancelled, hung up, a mistake of ours."""
     if error is None or isinstance(error, Blocked | OutputInvalid):
         return "none"
+    if isinstance(error, NoToken):
+        return "attention"
     if failure is not None:
         return EFFECTS[failure.kind]
     return "counts" if isinstance(error, UpstreamError) else None

@@ -72,6 +72,7 @@ class Vendor:
         self.is_traced = own if config.propagate_traceparent is None else config.propagate_traceparent
         self._spoken = {*self.other_wires, *(codec.name for codec in self._codecs.values())}
         self.tokens = None if config.token is None else tokens_of(name, config.token, self.token_kinds)
+        self.is_authorized_late = self.tokens is not None  # each request, just before it goes
         authorization = self.authorization() if self.tokens is None else []
         self._headers = [(b"content-type", b"application/json"), *authorization]
 
@@ -107,10 +108,10 @@ class Vendor:
         return [*self._headers, (b"x-mooring-attempt", ids.show("att", attempt_id).encode())]
 
     async def authorized(self, request: Request, http: HttpClient, clock: Clock) -> Request:
-        """The request with what is short-lived; asked for only where the account has a `token`.
+        """The request with what is short-lived; called only where `is_authorized_late`.
 
         Raises:
-            UpstreamError: there is no token, and nothing was sent.
+            NoToken: there is none, and nothing was sent.
         """
         if self.tokens is None:
             return request

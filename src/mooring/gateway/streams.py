@@ -49,7 +49,8 @@ class Relay:
         self._hides_usage = not call.asked.request.wants_usage
         self._pending: list[bytes] = []
         self._sent: list[bytes] = []
-        self._held: list[bytes] = []  # what ends an answer on a wire without a terminal event
+        self._held: list[bytes] = []  # what ends an answer, as it came
+        self._has_end = False  # the terminal event is among it
         self._is_clear = self._passes and not self._is_guarded and not self._out.ends_with_finish
         self._is_between = True
         self._is_over = False
@@ -150,17 +151,20 @@ class Relay:
         payloads = self._plain(data)
         whole = data if payloads is not None and self._is_clear else None
         taken: list[tuple[bytes, list[Event]]] = []
+        last: tuple[bytes, list[Event]] | None = None
         try:
             for payload in self._parsed(data) if payloads is None else payloads:
                 events = self._decoder.feed(payload)
                 if events and self._note(events):
-                    whole = None
+                    whole, last = None, (payload, events[:-1])
                     break
                 taken.append((payload, events))
         except MooringError:
             self._forward(None, taken)
             raise
         self._forward(whole, taken)
+        if last is not None and last[1]:  # a last event that says more than that it is the last
+            self._pass(*last, is_end=True)
 
     def _forward(self, whole: bytes | None, taken: list[tuple[bytes, list[Event]]]) -> None:
         """Pass a piece on: as a whole where all of it passes, else event by event."""
@@ -222,7 +226,7 @@ class Relay:
                     self._ended.add(event.choice)
         return self._is_over
 
-    def _pass(self, payload: bytes, events: list[Event]) -> None:
+    def _pass(self, payload: bytes, events: list[Event], *, is_end: bool = False) -> None:
         """The event's own bytes where nothing changed it, else what is left of it, encoded again."""
         if self._is_guarded:
             kept = [out for event in events for out in self._guard.feed(event)]
@@ -240,7 +244,8 @@ class Relay:
         data = self._out.without_usage(payload) if self._hides_usage else payload
         if data is None:
             return
-        is_end = self._out.ends_with_finish and any(isinstance(event, ChoiceEnd) for event in events)
+        self._has_end = is_end
+        is_end = is_end or (self._out.ends_with_finish and any(isinstance(event, ChoiceEnd) for event in events))
         (self._held if is_end or self._held else self._pending).append(self._out.encode_event(data))
 
     def _emit(self, events: list[Event]) -> None:
@@ -260,9 +265,9 @@ class Relay:
         """Commit, then the last bytes: what is left, the cost, the terminal event."""
         attempt, call = self._attempt, self.call
         call.verdicts.extend(self._guard.verdicts)
-        rest = b"".join([*self._pending, *self._held])
         attempt.account()
-        last = rest + call.comment() + self._encoder.encode([MessageEnd()])
+        end = b"" if self._has_end else self._encoder.encode([MessageEnd()])
+        last = b"".join([*self._pending, call.comment(), *self._held, end])
         await attempt.finish("completed", answer=self._answer("completed", last))
         return last
 

@@ -6,7 +6,7 @@
 import asyncio
 import shlex
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -27,13 +27,21 @@ COMMAND_SECONDS = 30.0
 DEADLINES = Deadlines(connect_seconds=5.0, first_byte_seconds=15.0, idle_seconds=5.0, total_seconds=20.0)
 
 
-class Token(NamedTuple):
-    """A token and how long it lives."""
+class NoToken(UpstreamError):
+    """There is nothing by which the vendor would know this account; nothing was sent."""
 
-    value: str
+
+Value = TypeVar("Value")
+
+
+class Kept(NamedTuple, Generic[Value]):
+    """What an authority gave, and how long it lives."""
+
+    value: Value
     lifetime_seconds: float
 
 
+Token = Kept[str]
 Fetch = Callable[[HttpClient], Awaitable[Token]]
 
 
@@ -42,47 +50,48 @@ class _Granted(msgspec.Struct):
     expires_in: int | float | str = 600  # Azure's metadata endpoint writes a string
 
 
-class Tokens:
+class Tokens(Generic[Value]):
     """One account's token, renewed by one request at a time while the others wait for it."""
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Callable[[HttpClient], Awaitable[Kept[Value]]]) -> None:
         self._fetch = fetch
         self._lock = asyncio.Lock()
-        self._value = ""
+        self._value: Value | None = None
         self._renew_at = 0.0
         self._expires_at = 0.0
 
-    async def get(self, http: HttpClient, clock: Clock) -> str:
+    async def get(self, http: HttpClient, clock: Clock) -> Value:
         """A token that is good for a while.
 
         Raises:
-            UpstreamError: there is none; nothing was sent to the vendor.
+            NoToken: there is none; nothing was sent to the vendor.
         """
-        if self._value and clock.monotonic() < self._renew_at:
+        if self._value is not None and clock.monotonic() < self._renew_at:
             return self._value
         async with self._lock:
-            if not self._value or clock.monotonic() >= self._renew_at:
-                await self._renew(http, clock)
-            return self._value
+            if self._value is not None and clock.monotonic() < self._renew_at:
+                return self._value
+            return await self._renew(http, clock)
 
-    async def _renew(self, http: HttpClient, clock: Clock) -> None:
+    async def _renew(self, http: HttpClient, clock: Clock) -> Value:
         now = clock.monotonic()
         try:
             token = await self._fetch(http)
         except MooringError as error:
-            if not self._value or now >= self._expires_at:
-                self._value = ""
-                if isinstance(error, ConfigError):  # the account's fault, which another target does not share
-                    raise UpstreamError(f"No token: {error.message}", hint=error.hint) from error
-                raise
+            if self._value is None or now >= self._expires_at:
+                self._value = None
+                if isinstance(error, NoToken):
+                    raise
+                raise NoToken(f"No token: {error.message}", hint=error.hint) from error
             self._renew_at = min(now + AGAIN_SECONDS, self._expires_at)
-            return
+            return self._value
         self._value = token.value
         self._expires_at = now + token.lifetime_seconds
         self._renew_at = self._expires_at - min(EARLY_SECONDS, token.lifetime_seconds / 2)
+        return token.value
 
 
-def tokens_of(name: str, reference: str, kinds: Mapping[str, Fetch]) -> Tokens:
+def tokens_of(name: str, reference: str, kinds: Mapping[str, Fetch]) -> Tokens[str]:
     """The tokens that a provider's `token` names.
 
     Raises:
@@ -106,21 +115,31 @@ async def granted(http: HttpClient, request: Request, who: str) -> Token:
     """The token that an authority answers with, in OAuth's shape.
 
     Raises:
-        UpstreamError: it gives none, or does not answer.
+        NoToken: it gives none, or does not answer.
+    """
+    body = await told(http, request, who)
+    try:
+        found = msgspec.json.decode(body, type=_Granted)
+        return Token(found.access_token, float(found.expires_in))
+    except (msgspec.DecodeError, ValueError) as error:
+        raise NoToken(f"No token from {who}: its answer is not one of OAuth's.") from error
+
+
+async def told(http: HttpClient, request: Request, who: str) -> bytes:
+    """What an authority answers.
+
+    Raises:
+        NoToken: it refuses, or does not answer.
     """
     try:
         async with await http.send(request, deadlines=DEADLINES) as response:
             body = await response.read(ANSWER_LIMIT_BYTES)
     except MooringError as error:
-        raise UpstreamError(f"No token from {who}: {error.message}", hint=error.hint) from error
+        raise NoToken(f"No token from {who}: {error.message}", hint=error.hint) from error
     if response.status != 200:
         said = shorten(body.decode("utf-8", "replace"), 300)
-        raise UpstreamError(f"No token from {who}, which answered {response.status}: {said}")
-    try:
-        found = msgspec.json.decode(body, type=_Granted)
-        return Token(found.access_token, float(found.expires_in))
-    except (msgspec.DecodeError, ValueError) as error:
-        raise UpstreamError(f"No token from {who}: its answer is not one of OAuth's.") from error
+        raise NoToken(f"No token from {who}, which answered {response.status}: {said}")
+    return body
 
 
 async def _read(reference: str) -> Token:
@@ -128,7 +147,16 @@ async def _read(reference: str) -> Token:
 
 
 async def _run(command: list[str]) -> Token:
-    """What the command prints, which is never shown."""
+    return Token(await printed(command), READ_SECONDS)
+
+
+async def printed(command: list[str]) -> str:
+    """What the command prints, which is never shown.
+
+    Raises:
+        NoToken: it ends with an error, or not in time.
+        ConfigError: it cannot be run.
+    """
     if not command:
         raise ConfigError(
             "The token's command is empty.", hint='Write token = "command:gcloud auth print-access-token".'
@@ -143,15 +171,15 @@ async def _run(command: list[str]) -> Token:
         ) from error
     try:
         async with asyncio.timeout(COMMAND_SECONDS):
-            printed, complaint = await process.communicate()
+            said, complaint = await process.communicate()
     except TimeoutError as error:
-        raise UpstreamError(f"The token's command {command[0]} has not ended after {COMMAND_SECONDS:.0f} s.") from error
+        raise NoToken(f"The token's command {command[0]} has not ended after {COMMAND_SECONDS:.0f} s.") from error
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    value = printed.decode("utf-8", "replace").strip()
+    value = said.decode("utf-8", "replace").strip()
     if process.returncode or not value:
-        said = shorten(complaint.decode("utf-8", "replace").strip(), 300)
-        raise UpstreamError(f"The token's command {command[0]} ended with {process.returncode}: {said}")
-    return Token(value, READ_SECONDS)
+        why = shorten(complaint.decode("utf-8", "replace").strip(), 300)
+        raise NoToken(f"The token's command {command[0]} ended with {process.returncode}: {why}")
+    return value

@@ -53,7 +53,8 @@ def translation(asked: Asked, codec: Codec) -> Translation:
     dropped = (features & codec.leaves_out) | hints | (lost - refused)
     named = frozenset(name for name in FEATURES if name in dropped)
     clean = msgspec.structs.replace(
-        without(request, named), extra={name: value for name, value in request.extra.items() if name == DIMENSIONS or name in codec.own_fields}
+        without(request, named),
+        extra={name: value for name, value in request.extra.items() if name == DIMENSIONS or name in codec.own_fields},
     )
     return Translation(clean, tuple(sorted(dropped)), tuple(sorted(refused)))
 

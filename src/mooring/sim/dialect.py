@@ -14,7 +14,7 @@ class Dialect(NamedTuple):
     """One wire, in the double's own words.
 
     `usage` is the field of the figures, `wrong_usage` what stands there when they contradict themselves, `done` what
-    ends a stream.
+    ends a stream. `other_event` writes the event of the figures anew, where it is no line of text.
     """
 
     whole: Callable[[Completion], bytes]
@@ -25,6 +25,8 @@ class Dialect(NamedTuple):
     done: bytes
     empty: bytes
     event: Callable[[bytes], bytes]
+    stream_type: str = "text/event-stream; charset=utf-8"
+    other_event: Callable[[bytes, dict[str, Any] | None], bytes] | None = None
 
     def frames(self, completion: Completion, asked: ChatBody, *, is_paced: bool) -> Iterator[Frame]:
         """The answer, as it was asked for."""
@@ -34,6 +36,8 @@ class Dialect(NamedTuple):
 
     def other_usage(self, data: bytes, usage: dict[str, Any] | None, *, is_event: bool) -> bytes:
         """A body or an event with other figures, or (None) without any."""
+        if is_event and self.other_event is not None:
+            return self.other_event(data, usage)
         start, _, rest = data.rpartition(b"data: ") if is_event else (b"", b"", data)
         fields: dict[str, Any] = msgspec.json.decode(rest)
         fields.pop(self.usage, None)

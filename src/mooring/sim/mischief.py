@@ -18,7 +18,6 @@ from .wire import chunk, response, status_line
 
 Frames = AsyncGenerator[Frame, None]
 _JSON = "application/json"
-_SSE = "text/event-stream; charset=utf-8"
 _FLOOD = 64 * 1024
 
 
@@ -92,7 +91,7 @@ async def instead(frames: Frames, exchange: Exchange) -> Frames:
     elif fault.kind == "error_200":
         yield _raw(response(200, error, headers=identity))
     elif fault.kind == "garbage":
-        kind = fault.content_type or (_SSE if exchange.is_stream else _JSON)
+        kind = fault.content_type or (exchange.dialect.stream_type if exchange.is_stream else _JSON)
         yield _raw(response(200, _noise(exchange, 512), content_type=kind, headers=identity))
     else:
         more = [*identity, *((name, _one_line(value)) for name, value in fault.headers.items())]
@@ -274,7 +273,7 @@ async def packed(frames: Frames, exchange: Exchange) -> Frames:
     """A whole answer, compressed although nobody asked for it."""
     parts = [exchange.wire(frame) async for frame in frames if frame.kind in ("answer", "raw")]
     data = gzip.compress(parts[0].partition(b"\r\n\r\n")[2] if parts else b"data: [DONE]\n\n")
-    kind = _SSE if exchange.is_stream else _JSON
+    kind = exchange.dialect.stream_type if exchange.is_stream else _JSON
     headers = [("x-request-id", exchange.request_id), ("content-encoding", "gzip")]
     yield _raw(response(200, data, content_type=kind, headers=headers))
 
@@ -350,7 +349,7 @@ async def odd(frames: Frames, exchange: Exchange) -> Frames:
         elif label and frame.kind == "answer":
             yield _raw(exchange.answer(frame.data, content_type=label))
         elif is_plain and frame.kind in ("head", "answer"):
-            kind = _SSE if frame.kind == "head" else _JSON
+            kind = exchange.dialect.stream_type if frame.kind == "head" else _JSON
             yield _raw(exchange.head(content_type=kind, is_chunked=False) + frame.data)
         elif is_plain and frame.kind not in ("tick", "end"):
             yield frame._replace(kind="raw")

@@ -4,6 +4,8 @@ from typing import Literal
 
 from .anthropic import ANTHROPIC, count_body, decode_messages
 from .conversation import ChatBody, decode_chat
+from .converse import check_authorized, converse_of, decode_converse
+from .converse_answers import CONVERSE
 from .dialect import OPENAI, Dialect
 from .embeddings import decode_embeddings, embeddings_body, input_tokens
 from .errors import BadRequest
@@ -28,6 +30,8 @@ _OPERATIONS: dict[str, Operation] = {
 
 def operation_of(path: str) -> Operation | None:
     """What a model is asked for at this path; None where it is no model's."""
+    if converse_of(path) is not None:
+        return "chat"
     address = address_of(path)
     return _PATHS.get(path) if address is None else _OPERATIONS.get(address.operation)
 
@@ -36,6 +40,8 @@ def dialect_of(path: str) -> Dialect:
     """The wire that is spoken at this path."""
     if path.startswith("/v1/messages"):
         return ANTHROPIC
+    if converse_of(path) is not None:
+        return CONVERSE
     return GEMINI if address_of(path) is not None else OPENAI
 
 
@@ -52,6 +58,10 @@ def read_chat(request: HttpRequest) -> tuple[ChatBody, int]:
     Raises:
         BadRequest: the wire's vendor would refuse it.
     """
+    converse = converse_of(request.path)
+    if converse is not None:
+        check_authorized(request.headers)
+        return decode_converse(request.body, converse)
     address = address_of(request.path)
     if address is not None:
         if address.operation == "streamGenerateContent" and "alt=sse" not in request.query:

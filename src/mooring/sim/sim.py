@@ -30,7 +30,6 @@ from .reading import dialect_of, given_key, operation_of, read_chat, read_count,
 from .replies import failed, json_answer, refused
 from .wire import Connection, HttpRequest, response, stream_head
 
-_SSE = "text/event-stream; charset=utf-8"
 _MOST_AT_ONCE = 512  # pieces of an unpaced stream that are written in one go
 _MOST_CONVERSATIONS = 10_000
 _MOST_ATTEMPT_CHARACTERS = 128
@@ -353,7 +352,10 @@ def _exchange(planted: Planted, request: HttpRequest, job: Job) -> Exchange:
 
     def head(content_type: str | None = None, *, is_chunked: bool = True) -> bytes:
         return stream_head(
-            content_type or _SSE, headers=identity, is_chunked=is_chunked, is_keep_alive=request.is_keep_alive
+            content_type or job.wire.stream_type,
+            headers=identity,
+            is_chunked=is_chunked,
+            is_keep_alive=request.is_keep_alive,
         )
 
     def answer(body: bytes, content_type: str = "application/json") -> bytes:

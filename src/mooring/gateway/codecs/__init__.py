@@ -89,8 +89,8 @@ class Codec(Protocol):
     `own_hints`: fields that only this wire has and that do not decide the answer: left out on the way to another one.
     `needs_cap`: no request without an output cap. `ends_with_finish`: no terminal event; the body's end is it.
     `own_fields`: fields that only this wire has and that a caller of any other may send to it. `is_text`: streams are
-    server-sent events. `id_prefix`: answers are named by the call, so that they can be asked for again. `is_stateful`: an event cannot be
-    written without knowing those before it.
+    server-sent events. `id_prefix`: answers are named by the call, so that they can be asked for again. `is_stateful`:
+    an event cannot be written without knowing those before it.
     """
 
     name: ClassVar[str]

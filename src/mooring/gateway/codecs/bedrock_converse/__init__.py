@@ -1,6 +1,7 @@
 """The wire of AWS Bedrock's Converse and ConverseStream: one shape for the models of many vendors.
 
-Read `request.py`, `response.py` and `events.py`; `message.py` and `media.py` serve all three. Streams are binary frames.
+Read `request.py`, `response.py` and `events.py`; `message.py` and `media.py` serve all three. Streams are
+binary frames.
 """
 
 from typing import ClassVar

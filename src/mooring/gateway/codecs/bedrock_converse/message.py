@@ -119,7 +119,9 @@ def part_of(block: Block, raw: dict[str, Any]) -> Part:
         return TextPart(block.text)
     if block.tool_use is not None and block.tool_use.type is None:
         call = block.tool_use
-        return ToolCallPart(call.tool_use_id, call.name, arguments_of(msgspec.Raw(_encode({} if call.input is None else call.input))))
+        return ToolCallPart(
+            call.tool_use_id, call.name, arguments_of(msgspec.Raw(_encode({} if call.input is None else call.input)))
+        )
     if block.reasoning_content is not None:
         return _thought_of(block.reasoning_content)
     if block.citations_content is not None:
