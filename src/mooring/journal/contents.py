@@ -6,15 +6,14 @@ them (its frame), so it is rebuilt byte for byte.
 """
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
-import zstandard
 
 from mooring.core.errors import StorageError
 from mooring.core.text import digest
+from mooring.storage.compression import compress, decompress
 from mooring.storage.transaction import Tx
 
 from .repository import contents as repository
@@ -24,8 +23,6 @@ INLINE_BYTES = 16_384  # a row is rewritten when its call ends: what is larger l
 BLOB_BYTES = 1 << 20
 COMPRESS_BYTES = 512  # below that zstd saves little of a row that is larger than its bodies
 CHAIN_START = b""
-
-_local = threading.local()
 
 
 class BlobStore(Protocol):
@@ -56,21 +53,13 @@ def compressed(data: bytes) -> tuple[int, bytes]:
     """Codec and bytes: zstd level 1 where it pays."""
     if len(data) < COMPRESS_BYTES:
         return RAW, data
-    compressor: zstandard.ZstdCompressor | None = getattr(_local, "compressor", None)
-    if compressor is None:
-        compressor = _local.compressor = zstandard.ZstdCompressor(level=1)
-    small = compressor.compress(data)
+    small = compress(data)
     return (ZSTD, small) if len(small) < len(data) else (RAW, data)
 
 
 def expanded(codec: int, data: bytes) -> bytes:
     """The opposite of `compressed`."""
-    if codec == RAW:
-        return data
-    decompressor: zstandard.ZstdDecompressor | None = getattr(_local, "decompressor", None)
-    if decompressor is None:
-        decompressor = _local.decompressor = zstandard.ZstdDecompressor()
-    return decompressor.decompress(data)
+    return data if codec == RAW else decompress(data)
 
 
 def frame_of(body: bytes, elements: Sequence[bytes]) -> Frame | None:

@@ -24,12 +24,12 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 import msgspec
-import zstandard
 
 from mooring.core.errors import ConfigError, InvalidRequest, StorageError, StorageFull
 
 from . import snapshot
 from .blobs import BlobRef, project_folder
+from .compression import compress_small, decompress
 from .home import Home
 from .liveness import FileLock
 from .schema_version import HEAD
@@ -42,7 +42,6 @@ SECRETS = "secret.key"
 SUFFIX = ".mooring"
 LOCK = "backup.lock"
 LEFT_OUT = ("index.db", "traces.db")  # both are made again from the journal
-ZSTD_LEVEL = 3
 _PAGE = re.compile(r"tables/([a-z_]+)/\d{6}\.msgpack\.zst")
 _BLOB = re.compile(r"blobs/([0-9a-f]{32})/([0-9a-f]{64})")
 
@@ -151,14 +150,13 @@ def back_up(
 
 
 def _add_tables(archive: Writer, tx: Tx, blobs_of: BlobsOf, say: Say) -> tuple[dict[str, int], set[BlobRef]]:
-    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
     counts: dict[str, int] = {}
     blobs: set[BlobRef] = set()
     for table in snapshot.tables():
         columns, name = snapshot.columns_of(table), str(table.name)
         counts[name], find = 0, blobs_of(columns)
         for number, page in enumerate(snapshot.pages(tx, table), 1):
-            archive.add(f"tables/{name}/{number:06}.msgpack.zst", compressor.compress(msgspec.msgpack.encode(page)))
+            archive.add(f"tables/{name}/{number:06}.msgpack.zst", compress_small(msgspec.msgpack.encode(page)))
             counts[name] += len(page)
             if find is not None:
                 blobs.update(blob for row in page for blob in find(row))
@@ -296,7 +294,7 @@ class Archive:
                 continue
             left.discard(member.name)
             data = self._checked(member)
-            rows: list[Row] = msgspec.msgpack.decode(zstandard.ZstdDecompressor().decompress(data))
+            rows: list[Row] = msgspec.msgpack.decode(decompress(data))
             yield found[1], self.manifest.columns[found[1]], rows
         if left:
             raise _damaged(self.path, sorted(left)[0])

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-import zstandard
 
+from mooring.storage.compression import compress, decompress
 from mooring.storage.transaction import Dialect, Tx
 
 from ..records import Filter, Projected, Span
@@ -149,7 +149,7 @@ def put(tx: Tx, project_id: str, projected: Projected) -> None:
     tx.execute("DELETE FROM trace_contents WHERE seq = ?", (seq,))
     if projected.facts:
         data = msgspec.json.encode(projected.facts)
-        small = zstandard.compress(data, 1) if len(data) > 256 else data
+        small = compress(data) if len(data) > 256 else data
         codec = ZSTD if len(small) < len(data) else RAW
         tx.execute(
             "INSERT INTO trace_contents (seq, codec, data) VALUES (?, ?, ?)",
@@ -256,7 +256,7 @@ def facts(tx: Tx, project_id: str, span_id: bytes) -> dict[str, Any]:
     )
     if row is None:
         return {}
-    data = zstandard.decompress(row[1]) if row[0] == ZSTD else bytes(row[1])
+    data = decompress(row[1]) if row[0] == ZSTD else bytes(row[1])
     value: dict[str, Any] = msgspec.json.decode(data)
     return value
 
