@@ -38,7 +38,8 @@ class Usd(Decimal):
 class Price(msgspec.Struct, frozen=True, omit_defaults=True):
     """Pico-dollars per token; every attempt stores the one that it used.
 
-    A part without a price of its own (None) costs what its total costs. `request_nanos` is charged per attempt.
+    A part without a price of its own (None) costs what its total costs. `request_nanos` is charged per attempt,
+    `unit_picos` for each `unit` (image, search, second, character) of a model that is not, or not only, sold by tokens.
     `source` names where the figures come from (`genai-prices 0.2.3`, `mooring.toml`, `simulated`, `free`).
     """
 
@@ -51,13 +52,16 @@ class Price(msgspec.Struct, frozen=True, omit_defaults=True):
     output_audio_picos: int | None = None
     request_nanos: int = 0
     source: str = ""
+    unit_picos: int = 0
+    unit: str = ""
 
     def cost_nanos(self, usage: Usage) -> int:
         """Nano-dollars of one attempt, rounded up once."""
         if not usage.has_parts:
             picos = usage.input_tokens * self.input_picos + usage.output_tokens * self.output_picos
+            picos += usage.units * self.unit_picos
             return -(-picos // PICOS_PER_NANO) + self.request_nanos
-        picos = 0
+        picos = usage.units * self.unit_picos
         rest = usage.input_tokens
         for tokens, price in (
             (usage.cached_input_tokens, self.cached_input_picos),
@@ -79,13 +83,13 @@ class Price(msgspec.Struct, frozen=True, omit_defaults=True):
         picos += max(rest, 0) * self.output_picos
         return -(-picos // PICOS_PER_NANO) + self.request_nanos
 
-    def most_nanos(self, input_tokens: int, output_tokens: int) -> int:
-        """The most that an attempt with at most so many tokens can cost: each token at its dearest price."""
+    def most_nanos(self, input_tokens: int, output_tokens: int, units: int = 0) -> int:
+        """The most that an attempt with at most so many tokens and units can cost: each token at its dearest price."""
         dearest_input = max(
             self.input_picos, self.cached_input_picos or 0, self.cache_write_picos or 0, self.input_audio_picos or 0
         )
         dearest_output = max(self.output_picos, self.reasoning_picos or 0, self.output_audio_picos or 0)
-        picos = input_tokens * dearest_input + output_tokens * dearest_output
+        picos = input_tokens * dearest_input + output_tokens * dearest_output + units * self.unit_picos
         return -(-picos // PICOS_PER_NANO) + self.request_nanos
 
 

@@ -11,6 +11,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a provider metered.
 
     `input_tokens` includes cached, cache-write and audio input; `output_tokens` includes reasoning and audio output.
+    `units` is what is billed by something else than tokens: images, searches, seconds or characters, as the price says.
+    Where a model that makes images prices their tokens apart, they stand in the place of those of audio.
     """
 
     input_tokens: int = 0
@@ -21,6 +23,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     reasoning_tokens: int = 0
     output_audio_tokens: int = 0
     is_estimated: bool = False
+    units: int = 0
 
     @property
     def has_parts(self) -> bool:
@@ -39,6 +42,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
         Raises:
             UpstreamMalformed: the provider's numbers contradict each other.
         """
+        if not 0 <= self.units <= MOST_TOKENS:
+            raise UpstreamMalformed(f"The provider's usage contradicts itself: {self}.", is_billable=True)
         if not self.has_parts and 0 <= self.input_tokens <= MOST_TOKENS and 0 <= self.output_tokens <= MOST_TOKENS:
             return self
         input_parts = (self.cached_input_tokens, self.cache_write_tokens, self.input_audio_tokens)

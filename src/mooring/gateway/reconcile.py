@@ -23,6 +23,7 @@ _TOKENS = {
     "cached_input_tokens": ("cached_input_tokens", "input_cached_tokens", "cache_read_input_tokens"),
     "cache_write_tokens": ("cache_write_tokens", "cache_creation_input_tokens"),
     "reasoning_tokens": ("reasoning_tokens",),
+    "units": ("units",),
 }
 
 

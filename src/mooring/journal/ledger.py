@@ -76,7 +76,7 @@ class BillLine(msgspec.Struct, frozen=True):
 
     def __add__(self, other: "BillLine") -> "BillLine":
         used, more = msgspec.structs.astuple(self.usage), msgspec.structs.astuple(other.usage)
-        tokens: tuple[Any, ...] = (*map(add, used[:7], more[:7]), used[7] or more[7])
+        tokens: tuple[Any, ...] = (*map(add, used[:7], more[:7]), used[7] or more[7], used[8] + more[8])
         return BillLine(
             self.target,
             self.attempts + other.attempts,
@@ -224,6 +224,6 @@ def _cost(attempt: AttemptRecord, metered: MeteredUsage) -> int:
 def bill_line(row: tuple[Any, ...]) -> BillLine:
     """A row of `repository.ledger.bill`."""
     amounts = [int(value or 0) for value in row[1:]]
-    tokens: tuple[Any, ...] = (*amounts[3:10], bool(amounts[10]))
+    tokens: tuple[Any, ...] = (*amounts[3:10], bool(amounts[10]), amounts[11])
     usage = Usage(*tokens)
     return BillLine(row[0], amounts[0], amounts[1], amounts[2], usage)

@@ -10,7 +10,22 @@ import msgspec
 from mooring.core.money import Price
 from mooring.core.usage import Usage
 
-Kind = Literal["chat", "embedding", "count", "tool", "retrieval", "guard", "approval"]
+Kind = Literal[
+    "chat",
+    "embedding",
+    "count",
+    "rerank",
+    "moderation",
+    "image",
+    "transcription",
+    "speech",
+    "passthrough",
+    "file",
+    "tool",
+    "retrieval",
+    "guard",
+    "approval",
+]
 Outcome = Literal["intended", "completed", "failed", "blocked", "uncertain"]
 Settlement = Literal["held", "settled", "unknown"]
 CallState = Literal["running", "completed", "failed", "blocked", "uncertain"]

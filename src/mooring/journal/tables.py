@@ -134,6 +134,7 @@ attempts = Table(
     _int("reasoning_tokens"),
     _int("output_audio_tokens"),
     _int("is_estimated"),
+    _int("units"),
 )
 Index("attempts_by_call", attempts.c.call_id)
 Index(
@@ -306,6 +307,7 @@ bill_hours = Table(
     _int("reasoning_tokens", required=True),
     _int("output_audio_tokens", required=True),
     _int("is_estimated", required=True),
+    _int("units", required=True),
     sqlite_with_rowid=False,
 )
 folded_hours = Table(

@@ -206,4 +206,5 @@ def total_usage(usages: Iterable[Usage | None]) -> Usage:
         reasoning_tokens=sum(usage.reasoning_tokens for usage in known),
         output_audio_tokens=sum(usage.output_audio_tokens for usage in known),
         is_estimated=any(usage.is_estimated for usage in known),
+        units=sum(usage.units for usage in known),
     )

@@ -15,7 +15,7 @@ _SELECT = (
     "SELECT id, call_id, project_id, number, target, reason, outcome, settlement, held_nanos, settled_nanos, price,"
     " process_id, intended_at_us, finished_at_us, sent_at_us, first_byte_at_us, provider_request_id, upstream_status,"
     " error_code, error_message, bytes_up, bytes_down, input_tokens, output_tokens, cached_input_tokens,"
-    " cache_write_tokens, input_audio_tokens, reasoning_tokens, output_audio_tokens, is_estimated FROM attempts"
+    " cache_write_tokens, input_audio_tokens, reasoning_tokens, output_audio_tokens, is_estimated, units FROM attempts"
 )
 _INSERT = (
     "INSERT INTO attempts (id, call_id, project_id, process_id, run_id, number, target, reason, request_hash,"
@@ -27,7 +27,7 @@ _IF_ALIVE = "FROM processes WHERE id = ? AND dead_at_us IS NULL FOR SHARE"
 _INTEND_IF_ALIVE = f"{_INSERT} SELECT {_VALUES} {_IF_ALIVE}"
 _encode = msgspec.json.Encoder().encode
 _decode_price = msgspec.json.Decoder(Price).decode
-_NO_USAGE = (None,) * 8
+_NO_USAGE = (None,) * 9
 
 
 class Reserved(NamedTuple):
@@ -104,7 +104,7 @@ def finish(tx: Tx, result: AttemptResult, at_us: int) -> Reserved | None:
         "UPDATE attempts SET outcome = ?, finished_at_us = ?, sent_at_us = ?, first_byte_at_us = ?,"
         " provider_request_id = ?, upstream_status = ?, error_code = ?, error_message = ?, bytes_up = ?,"
         " bytes_down = ?, input_tokens = ?, output_tokens = ?, cached_input_tokens = ?, cache_write_tokens = ?,"
-        " input_audio_tokens = ?, reasoning_tokens = ?, output_audio_tokens = ?, is_estimated = ?,"
+        " input_audio_tokens = ?, reasoning_tokens = ?, output_audio_tokens = ?, is_estimated = ?, units = ?,"
         " settlement = ?, settled_nanos = ?, held_nanos = CASE WHEN ? = 1 THEN held_nanos ELSE 0 END"
         " WHERE id = ? AND outcome = 'intended'"
         " RETURNING call_id, project_id, run_id, reserved_nanos, reservations, price, settlement",
@@ -126,7 +126,7 @@ def finish_late(tx: Tx, result: AttemptResult, at_us: int) -> Reserved | None:
         "UPDATE attempts SET outcome = ?, finished_at_us = ?, sent_at_us = ?, first_byte_at_us = ?,"
         " provider_request_id = ?, upstream_status = ?, error_code = ?, error_message = ?, bytes_up = ?,"
         " bytes_down = ?, input_tokens = ?, output_tokens = ?, cached_input_tokens = ?, cache_write_tokens = ?,"
-        " input_audio_tokens = ?, reasoning_tokens = ?, output_audio_tokens = ?, is_estimated = ?"
+        " input_audio_tokens = ?, reasoning_tokens = ?, output_audio_tokens = ?, is_estimated = ?, units = ?"
         " WHERE id = ? AND outcome = 'uncertain'"
         " RETURNING call_id, project_id, run_id, reserved_nanos, reservations, price, settlement",
         (*_result_columns(result, at_us), result.attempt_id),
@@ -160,7 +160,7 @@ def set_usage(tx: Tx, attempt_id: bytes, usage: Usage) -> None:
     """What the provider's own meter says was used."""
     tx.execute(
         "UPDATE attempts SET input_tokens = ?, output_tokens = ?, cached_input_tokens = ?, cache_write_tokens = ?,"
-        " input_audio_tokens = ?, reasoning_tokens = ?, output_audio_tokens = ?, is_estimated = ? WHERE id = ?",
+        " input_audio_tokens = ?, reasoning_tokens = ?, output_audio_tokens = ?, is_estimated = ?, units = ? WHERE id = ?",
         (*_usage_columns(usage), attempt_id),
     )
 
@@ -257,7 +257,7 @@ def _result_columns(result: AttemptResult, at_us: int) -> tuple[object, ...]:
     )
 
 
-def _usage_columns(usage: Usage) -> tuple[int, ...]:
+def _usage_columns(usage: Usage) -> tuple[int | None, ...]:
     return (
         usage.input_tokens,
         usage.output_tokens,
@@ -267,12 +267,13 @@ def _usage_columns(usage: Usage) -> tuple[int, ...]:
         usage.reasoning_tokens,
         usage.output_audio_tokens,
         int(usage.is_estimated),
+        usage.units or None,
     )
 
 
 def record(row: tuple[Any, ...]) -> AttemptRecord:
     """A row of `_SELECT` as its record."""
-    tokens = row[22:30]
-    usage = None if tokens[0] is None else Usage(*tokens[:7], *map(bool, tokens[7:]))
+    used: tuple[Any, ...] = (*row[22:29], bool(row[29]), row[30] or 0)
+    usage = None if used[0] is None else Usage(*used)
     fields = (*row[:10], _decode_price(row[10]), *row[11:16], usage, *row[16:20], row[20] or 0, row[21] or 0)
     return AttemptRecord(*fields)

@@ -9,11 +9,11 @@ from . import cross_project
 _SUMS = (
     "COUNT(*), SUM(a.settled_nanos), SUM(a.input_tokens), SUM(a.output_tokens), SUM(a.cached_input_tokens),"
     " SUM(a.cache_write_tokens), SUM(a.input_audio_tokens), SUM(a.reasoning_tokens), SUM(a.output_audio_tokens),"
-    " MAX(a.is_estimated)"
+    " MAX(a.is_estimated), SUM(a.units)"
 )
 _COLUMNS = (
     "attempts, settled_nanos, input_tokens, output_tokens, cached_input_tokens, cache_write_tokens,"
-    " input_audio_tokens, reasoning_tokens, output_audio_tokens, is_estimated"
+    " input_audio_tokens, reasoning_tokens, output_audio_tokens, is_estimated, units"
 )
 
 
@@ -61,7 +61,7 @@ def put(tx: Tx, hour_us: int, rows: list[tuple[Any, ...]]) -> None:
     for project_id, target, *amounts in rows:
         tx.execute(
             f"INSERT INTO bill_hours (project_id, hour_us, target, {_COLUMNS})"  # noqa: S608 - names from above
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (project_id, hour_us, target, *(int(amount or 0) for amount in amounts)),
         )
 
@@ -80,7 +80,8 @@ def past(tx: Tx, project_id: str) -> list[tuple[Any, ...]]:
     return tx.all(
         "SELECT target, SUM(attempts), SUM(settled_nanos), 0, SUM(input_tokens), SUM(output_tokens),"
         " SUM(cached_input_tokens), SUM(cache_write_tokens), SUM(input_audio_tokens), SUM(reasoning_tokens),"
-        " SUM(output_audio_tokens), MAX(is_estimated) FROM bill_hours WHERE project_id = ? GROUP BY target",
+        " SUM(output_audio_tokens), MAX(is_estimated), SUM(units) FROM bill_hours WHERE project_id = ?"
+        " GROUP BY target",
         (project_id,),
     )
 
@@ -101,7 +102,7 @@ def present(tx: Tx, project_id: str, first: bytes, end: bytes) -> list[tuple[Any
     return tx.all(
         "SELECT a.target, COUNT(*), SUM(a.settled_nanos), SUM(a.held_nanos), SUM(a.input_tokens),"
         " SUM(a.output_tokens), SUM(a.cached_input_tokens), SUM(a.cache_write_tokens), SUM(a.input_audio_tokens),"
-        " SUM(a.reasoning_tokens), SUM(a.output_audio_tokens), MAX(a.is_estimated)"
+        " SUM(a.reasoning_tokens), SUM(a.output_audio_tokens), MAX(a.is_estimated), SUM(a.units)"
         " FROM attempts a CROSS JOIN calls c WHERE a.id >= ? AND a.id < ? AND a.project_id = ? AND c.id = a.call_id"
         " AND c.kind <> 'tool' GROUP BY a.target",
         (first, end, project_id),

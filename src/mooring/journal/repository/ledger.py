@@ -88,7 +88,7 @@ def bill(tx: Tx, project_id: str, run_id: bytes | None, trace_id: bytes | None) 
     return tx.all(
         "SELECT a.target, COUNT(*), SUM(a.settled_nanos), SUM(a.held_nanos), SUM(a.input_tokens),"  # noqa: S608
         " SUM(a.output_tokens), SUM(a.cached_input_tokens), SUM(a.cache_write_tokens), SUM(a.input_audio_tokens),"
-        " SUM(a.reasoning_tokens), SUM(a.output_audio_tokens), MAX(a.is_estimated)"
+        " SUM(a.reasoning_tokens), SUM(a.output_audio_tokens), MAX(a.is_estimated), SUM(a.units)"
         " FROM calls c JOIN attempts a ON a.call_id = c.id WHERE c.project_id = ? AND c.kind <> 'tool'"
         f"{''.join(f' AND {column} = ?' for column, _ in named)} GROUP BY a.target ORDER BY a.target",
         (project_id, *(value for _, value in named)),

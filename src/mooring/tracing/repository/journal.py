@@ -28,7 +28,7 @@ _ATTEMPT = (
     " a.settled_nanos, a.price, a.process_id, a.intended_at_us, a.finished_at_us, a.sent_at_us, a.first_byte_at_us,"
     " a.provider_request_id, a.upstream_status, a.error_code, a.error_message, a.bytes_up, a.bytes_down,"
     " a.input_tokens, a.output_tokens, a.cached_input_tokens, a.cache_write_tokens, a.input_audio_tokens,"
-    " a.reasoning_tokens, a.output_audio_tokens, a.is_estimated FROM attempts a"
+    " a.reasoning_tokens, a.output_audio_tokens, a.is_estimated, a.units FROM attempts a"
 )
 _KNOWN_CALL = "SELECT 1 FROM calls WHERE id = ?"
 _KNOWN: dict[SpanKind, str] = {

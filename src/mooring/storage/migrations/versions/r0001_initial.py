@@ -63,6 +63,7 @@ def upgrade() -> None:
         _int("reasoning_tokens"),
         _int("output_audio_tokens"),
         _int("is_estimated"),
+        _int("units"),
     )
     op.create_index("attempts_by_call", "attempts", ["call_id"])
     op.create_index(
@@ -93,6 +94,7 @@ def upgrade() -> None:
         _int("reasoning_tokens", required=True),
         _int("output_audio_tokens", required=True),
         _int("is_estimated", required=True),
+        _int("units", required=True),
         sqlite_with_rowid=False,
     )
     op.create_table(
