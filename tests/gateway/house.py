@@ -51,6 +51,9 @@ def sim_prices() -> dict[str, PriceConfig]:
             cache_write_usd=None if model.price.cache_write_picos is None else usd(model.price.cache_write_picos),
             reasoning_usd=None if model.price.reasoning_picos is None else usd(model.price.reasoning_picos),
             request_usd=f"{model.price.request_nanos / 1e9:.9f}",
+            unit_usd=f"{model.price.unit_picos // 10**12}.{model.price.unit_picos % 10**12:012d}"
+            if model.price.unit_picos
+            else None,
             source="simulated",
         )
         for name, model in CATALOGUE.items()

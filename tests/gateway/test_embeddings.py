@@ -194,7 +194,7 @@ def test_fewer_vectors_than_inputs_are_never_passed_on_as_an_answer() -> None:
 def test_an_embedding_model_has_a_price_though_nobody_publishes_one_for_its_output() -> None:
     vendor = OpenAI("openai", ProviderConfig(type="openai", base_url="http://127.0.0.1:1/v1", api_key="file:/dev/null"))
     at_us = 1_790_000_000_000_000
-    sheet = Prices().find(vendor, "text-embedding-3-small", at_us, has_output=False)
+    sheet = Prices().find(vendor, "text-embedding-3-small", at_us, kind="embedding")
     assert sheet is not None
     assert sheet.base.input_picos == 20_000
     assert sheet.base.output_picos == 0

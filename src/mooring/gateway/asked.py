@@ -19,7 +19,6 @@ from .limits import Slot
 from .plan import Plan
 from .whose import Whose, whose
 
-_encode = msgspec.json.encode
 MAX_KEY_CHARACTERS = 255
 RUN_KEYS = "run/"
 CACHE_KEYS = "cache/"
@@ -71,7 +70,7 @@ class Asked(msgspec.Struct):
         """The input guards have changed the request: what is sent and what is kept follow."""
         self.codec.rewrite_request(self.fields, self.request, request)
         self.request = request
-        self.body = _encode(self.fields)
+        self.body = self.codec.body_of(self.fields)
 
     def new_call(
         self, call_id: bytes, release_id: bytes | None, binding: bytes | None, lifetime_seconds: int

@@ -10,8 +10,6 @@ import functools
 from types import TracebackType
 from typing import Literal, Self
 
-import msgspec
-
 from mooring.core import ids
 from mooring.core.errors import (
     Blocked,
@@ -36,7 +34,7 @@ from mooring.net.response import Response, Traffic
 
 from . import size, structured, tracecontext
 from .call import Call
-from .codecs import Failure
+from .codecs import WITH_OUTPUT, Failure
 from .health import Run
 from .plan import Step
 from .prices import PriceSheet
@@ -50,7 +48,6 @@ ERROR_BODY_BYTES = 64 * 1024
 _MAY_BILL = frozenset({502, 504, 524})
 _FINAL = frozenset({"invalid", "context_length", "no_such_model"})
 Outcome = Literal["completed", "failed", "blocked", "uncertain"]
-_encode = msgspec.json.encode
 _shown_key = functools.lru_cache(maxsize=1024)(functools.partial(ids.show, "key"))
 
 
@@ -129,16 +126,16 @@ class Attempt:
 
     async def answer(self) -> bytes:
         """The whole answer as the caller will get it, its result committed."""
-        response = await self._send()
+        response = await self.opened()
         codec, call = self.codec, self.call
         try:
             body = await response.read(self._rooms.config.answer_limit_bytes)
         except TooLarge as error:
             raise oversized(error) from error
         if codec.is_error(body):
-            raise self._explained(codec.decode_error(response.status, response.headers, body))
+            raise self.explained(codec.decode_error(response.status, response.headers, body))
         answer = codec.decode_response(body)
-        self.usage = answer.usage
+        self.usage = answer.usage or codec.metered_unsaid(call.asked.request)
         codec.check_answer(call.asked.request, answer)
         checked = await self._rooms.guardrails.check_output(answer, call.asked.context)
         call.verdicts.extend(checked.verdicts)
@@ -152,18 +149,20 @@ class Attempt:
 
     async def stream(self) -> Response:
         """The response, once its head says that it is a stream."""
-        response = await self._send()
+        response = await self.opened()
         kind = (response.headers.get("content-type") or "").lower()
         if "json" in kind or "html" in kind:
             body = await response.read(ERROR_BODY_BYTES)
-            raise self._explained(self.codec.decode_error(response.status, response.headers, body))
+            raise self.explained(self.codec.decode_error(response.status, response.headers, body))
         return response
 
-    async def _send(self) -> Response:
+    async def opened(self) -> Response:
         """The response, once its head says that it is an answer."""
         rooms, vendor, target = self._rooms, self._vendor, self.step.target
-        url = vendor.endpoint(target.model, is_stream=self.call.asked.request.is_stream, codec=self.codec)
-        request = Request("POST", url, [*vendor.headers(self._id), *self._passed()], self._body)
+        codec = self.codec
+        url = codec.address or vendor.endpoint(target.model, is_stream=self.call.asked.request.is_stream, codec=codec)
+        headers = codec.sent_headers(vendor.headers(self._id), self._body)
+        request = Request(codec.method, url, [*headers, *self._passed()], self._body)
         self._run = self._tries.health.begin(target.name)
         if vendor.is_authorized_late:
             request = await vendor.authorized(request, rooms.http, rooms.clock)
@@ -181,11 +180,11 @@ class Attempt:
         self._status = response.status
         self._request_id = vendor.request_id(response.headers)
         self._tries.health.heed(target.name, response.headers)
-        if response.status != 200:
+        if response.status != 200 and not codec.takes_any_status:
             body = b""
             with contextlib.suppress(UpstreamError, TooLarge):
                 body = await response.read(ERROR_BODY_BYTES)
-            raise self._explained(self.codec.decode_error(response.status, response.headers, body))
+            raise self.explained(codec.decode_error(response.status, response.headers, body))
         return response
 
     def _passed(self) -> list[tuple[bytes, bytes]]:
@@ -199,7 +198,7 @@ class Attempt:
         found = ((name, given.get(name, default)) for name, default in passed.items())
         return [*traced, *((name, value) for name, value in found if value is not None)]
 
-    def _explained(self, failure: Failure) -> MooringError:
+    def explained(self, failure: Failure) -> MooringError:
         """A provider's failure as an error of ours; where it is the last word, its code stays."""
         self._failure = failure
         where, said = self.step.target, shorten(failure.message, 1000)
@@ -225,8 +224,10 @@ class Attempt:
         budgets = await self._budgets()
         is_capped = bool(budgets.ids) or (asked.run is not None)
         cap = asked.request.max_output_tokens
-        has_output = codec.kind == "chat"
-        cap_field = vendor.cap_field if has_output and cap is None and (is_capped or codec.needs_cap) else None
+        has_output = codec.kind in WITH_OUTPUT
+        cap_field = (
+            vendor.cap_field if codec.kind == "chat" and cap is None and (is_capped or codec.needs_cap) else None
+        )
         if cap_field is not None:
             cap = asked.plan.output_cap_tokens
         fields, call.dropped = outgoing(asked, codec)
@@ -235,7 +236,7 @@ class Attempt:
         )
         if codec.name == vendor.wire:
             vendor.patch(fields)
-        self._body = _encode(fields)
+        self._body = codec.body_of(fields)
         bound = size.bound(asked.request, len(self._body), vendor, cap_tokens=cap, has_output=has_output)
         if budgets.ids and bound.unbounded and codec.kind != "count":
             raise BudgetExceeded(
@@ -244,13 +245,15 @@ class Attempt:
         if codec.kind == "count":
             self._sheet = COUNTING
         else:
-            self._sheet = rooms.prices.find(vendor, target.model, rooms.clock.now_us(), has_output=has_output)
+            variant, now_us = codec.variant_of(asked.request), rooms.clock.now_us()
+            self._sheet = rooms.prices.find(vendor, target.model, now_us, kind=codec.kind, variant=variant)
         if self._sheet is None and (budgets.ids or rooms.config.unknown_price == "refuse"):
-            raise unpriced(target)
+            raise unpriced(target, is_path=codec.kind == "passthrough")
         price = Price(source="unknown")
         if self._sheet is not None:
             price = self._sheet.at(bound.input_tokens)
-            self._most_nanos = self._sheet.most_nanos(bound.input_tokens, bound.output_tokens)
+            units = self._sheet.most_units_of(codec.most_units(asked.request), is_bounded=bool(budgets.ids))
+            self._most_nanos = self._sheet.most_nanos(bound.input_tokens, bound.output_tokens, units)
         return AttemptIntent(
             id=self._id,
             call_id=call.row.id,
@@ -283,8 +286,9 @@ class Attempt:
             return None if self._sheet is None else self._sheet.cost_nanos(self.usage)
         if self._sent_at_us is None:
             return 0
-        is_refusal = self._status is not None and self._status != 200 and self._status not in _MAY_BILL
-        return 0 if is_refusal or (self._sheet is not None and self._most_nanos == 0) else None
+        is_refusal = self._status is not None and not 200 <= self._status < 300 and self._status not in _MAY_BILL
+        is_free = self._sheet is not None and self._most_nanos == 0 and not self._sheet.base.unit_picos
+        return 0 if is_refusal or is_free else None
 
     async def finish(
         self, outcome: Outcome, *, error: MooringError | None = None, answer: CallAnswer | None = None

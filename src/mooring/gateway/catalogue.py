@@ -44,7 +44,7 @@ def _listed(router: Router, name: str, at_us: int) -> Listed:
         return Listed(name, "ordered", (), str(error))
     targets = []
     for target in plan.targets:
-        kind = router.prices.find(target.vendor, target.model, at_us, has_output=False)
+        kind = router.prices.find(target.vendor, target.model, at_us, kind="embedding")
         sheet = router.prices.find(target.vendor, target.model, at_us) or kind
         targets.append(ListedTarget(str(target), target.weight, target.facts, sheet))
     return Listed(name, plan.strategy, tuple(targets))

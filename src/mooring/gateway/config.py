@@ -73,6 +73,17 @@ class PriceConfig(Section):
         default=None, pattern=r"^\d+(\.\d+)?$", description="Per million reasoning tokens."
     )
     request_usd: str = Field(default="0", pattern=r"^\d+(\.\d+)?$", description="Per request.")
+    unit_usd: str | None = Field(
+        default=None,
+        pattern=r"^\d+(\.\d+)?$",
+        description="Per unit of what is not sold by tokens: an image, a search of rerank, a second heard, a "
+        "character spoken.",
+    )
+    most_units: int | None = Field(
+        default=None,
+        gt=0,
+        description="The most units of one request where only the answer tells (seconds heard); a budget needs it.",
+    )
     source: str = Field(default="mooring.toml", description="Where the figures come from; every attempt stores it.")
 
 
@@ -104,7 +115,14 @@ class ProviderConfig(Section):
     models: tuple[str, ...] = Field(
         default=(), description="Upstream models served as `provider/model`; empty: any name."
     )
-    prices: dict[str, PriceConfig] = Field(default={}, description="Prices by upstream model; `*` for all others.")
+    prices: dict[str, PriceConfig] = Field(
+        default={},
+        description="Prices by upstream model; `*` for all others. A name that begins with `/` is a path, for what "
+        "passes through.",
+    )
+    passthrough: tuple[str, ...] = Field(
+        default=("/",), description="Paths of its API, and all below them, that pass through at `/{provider}/…`."
+    )
     facts: dict[str, FactsConfig] = Field(
         default={}, description="What its models can do, by upstream model; `*` for all others."
     )

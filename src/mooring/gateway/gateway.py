@@ -5,11 +5,11 @@ beside the bytes, guard output → result + settle} → terminal event.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 from mooring.core.clock import Clock
-from mooring.core.errors import Blocked, MooringError, NoTargetLeft
+from mooring.core.errors import Blocked, MooringError, NoTargetLeft, NotFound
 from mooring.core.ids import NewId
 from mooring.core.text import shorten
 from mooring.guardrails.check import GuardContext
@@ -21,7 +21,7 @@ from mooring.net.http import HttpClient
 from mooring.storage import Database
 
 from . import asked as reading
-from . import cache
+from . import cache, passage, raw
 from .admission import PRIORITIES, Admission, priority_of
 from .asked import Asked, principal
 from .attempt import Attempts
@@ -37,6 +37,7 @@ from .keyed import Keyed
 from .keys import Caller, Secrets
 from .limits import Limits, Who
 from .live import Said, live_text
+from .plan import Plan
 from .responses import Responses, kept
 from .restoring import restored, whole
 from .rooms import Rooms
@@ -98,6 +99,24 @@ class Gateway:
             return self._error(codec, error)
         return await self._one(inbound, codec)
 
+    def has_provider(self, name: str) -> bool:
+        """Whether an account of this name is configured, or was found."""
+        return self._router.has_vendor(name)
+
+    async def passthrough(self, inbound: Inbound, provider: str, path: str) -> Outbound:
+        """Any other path of a provider's own API. One that is a wire of ours goes the way of that wire."""
+        try:
+            vendor = self._router.vendor(provider)
+            if vendor is None:
+                raise NotFound(f"There is no provider '{provider[:60]}'.", hint="See GET /v1/models for what there is.")
+            known = passage.known(inbound, vendor, path)
+            if known is not None:
+                return await self.ask(*known)
+            through = passage.Passage(inbound, vendor, path)
+        except MooringError as error:
+            return self._error(self._chat, error)
+        return await self._one(inbound, through, lambda _: through.plan)
+
     async def count(self, inbound: Inbound, wire: str) -> Outbound:
         """The tokens of a request: the vendor's own count where it can be asked on this wire, else an estimate."""
         codec: Codec = codecs.get(wire)()
@@ -107,9 +126,9 @@ class Gateway:
             return self._error(codec, error)
         return await self._one(inbound, codec) if can_count(asked) else estimated(asked)
 
-    async def _one(self, inbound: Inbound, codec: Codec) -> Outbound:
+    async def _one(self, inbound: Inbound, codec: Codec, plan_of: Callable[[str], Plan] | None = None) -> Outbound:
         try:
-            asked = self._read(inbound, codec)
+            asked = self._read(inbound, codec, plan_of or self._router.plan)
             await self._take_place(asked)
         except MooringError as error:
             return self._error(codec, error)
@@ -161,9 +180,9 @@ class Gateway:
 
     # The straight line ---------------------------------------------------------
 
-    def _read(self, inbound: Inbound, codec: Codec) -> Asked:
+    def _read(self, inbound: Inbound, codec: Codec, plan_of: Callable[[str], Plan]) -> Asked:
         """Decode, and plan with the targets whose wire can carry it."""
-        asked = reading.read(inbound, codec, self._router.plan)
+        asked = reading.read(inbound, codec, plan_of)
         if asked.codec.kind != "count":
             asked.plan = carriable(asked)
         return asked
@@ -208,6 +227,8 @@ class Gateway:
     async def _first(self, call: Call) -> Outbound:
         """The first target that answers; a call that the cache would remember may find that another one is."""
         first = self._first_stream if call.asked.request.is_stream else self._first_answer
+        if call.asked.codec.is_raw:
+            first = self._first_raw
         try:
             return await first(call)
         except KeyTaken as error:
@@ -229,6 +250,13 @@ class Gateway:
                 relay = Relay(attempt, await attempt.stream())
                 await relay.open()
                 return Outbound(200, relay, SSE, call.headers(is_stream=True))
+        raise call.final_error()
+
+    async def _first_raw(self, call: Call) -> Outbound:
+        """The same for what is handed on as it comes."""
+        async for attempt in Attempts(call):
+            async with attempt:
+                return await raw.passed(attempt)
         raise call.final_error()
 
     # Beside it -------------------------------------------------------------------

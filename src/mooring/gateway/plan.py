@@ -28,7 +28,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A model's targets, and how one of them is chosen; `is_plain`: as listed, whatever the request is."""
+    """A model's targets, and how one of them is chosen; `is_plain`: as listed, whatever the request is.
+
+    `is_once`: never sent again, because nobody knows what it did.
+    """
 
     model: str
     targets: tuple[Target, ...]
@@ -39,6 +42,7 @@ class Plan:
     strategy: Strategy = "ordered"
     needs: NeedsConfig = NO_NEEDS
     is_plain: bool = True
+    is_once: bool = False
 
     @property
     def is_priced(self) -> bool:

@@ -6,10 +6,11 @@ A provider file in `providers/` is a subclass named `Provider` that states only 
 import os
 from collections.abc import Mapping
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from mooring.core import ids
 from mooring.core.clock import Clock
-from mooring.core.errors import ConfigError
+from mooring.core.errors import ConfigError, InvalidRequest
 from mooring.core.registry import Registry
 from mooring.net import HttpClient, Request
 from mooring.net.deadlines import Deadlines
@@ -20,7 +21,18 @@ from .codecs import registry as codecs
 from .config import ProviderConfig, read_secret
 from .tokens import Fetch, tokens_of
 
+# What an OpenAI-compatible server may offer beside chat and embeddings; one that does not answers 404.
+OPENAI_WIRES = (
+    *("cohere_rerank", "openai_images", "openai_image_edits"),
+    *("openai_moderations", "openai_speech", "openai_transcriptions"),
+)
 OWN_KEYS = ("mr_", "mrs_")  # what keys made by Mooring begin with
+
+
+class NotOffered(InvalidRequest):
+    """The provider has nothing of this kind. Nothing was sent."""
+
+    code = "not_offered"
 
 
 class Vendor:
@@ -29,6 +41,7 @@ class Vendor:
     wire: ClassVar[str] = "openai_chat"
     embedding_wire: ClassVar[str] = "openai_embeddings"
     other_wires: ClassVar[tuple[str, ...]] = ()  # further ones that it takes as they come
+    free_models: ClassVar[tuple[str, ...]] = ()  # how the names of those begin that cost nothing
     # The caller's headers that say what its body means, and what stands there for a body that was translated.
     passed_headers: ClassVar[Mapping[bytes, bytes | None]] = {}
     base_url: ClassVar[str | None] = None
@@ -70,7 +83,8 @@ class Vendor:
         # A trace id lets a stranger join what its owner did: it stays among the owner's machines unless they say so.
         own = self.is_own or tracecontext.is_private(self._base)
         self.is_traced = own if config.propagate_traceparent is None else config.propagate_traceparent
-        self._spoken = {*self.other_wires, *(codec.name for codec in self._codecs.values())}
+        beside = OPENAI_WIRES if self.wire == "openai_chat" else ()
+        self._spoken = {*self.other_wires, *beside, *(codec.name for codec in self._codecs.values())}
         self.tokens = None if config.token is None else tokens_of(name, config.token, self.token_kinds)
         self.is_authorized_late = self.tokens is not None  # each request, just before it goes
         authorization = self.authorization() if self.tokens is None else []
@@ -95,7 +109,20 @@ class Vendor:
 
     def codec_for(self, asked: Codec) -> Codec:
         """The wire in which this vendor is asked: the caller's own where it can be."""
-        return asked if self.speaks(asked) else self._codecs[asked.kind]
+        if self.speaks(asked) or asked.address is not None:
+            return asked
+        found = self._codecs.get(asked.kind)
+        if found is None:
+            raise NotOffered(f"{self.name} does not speak the wire {asked.name}.", hint="Ask another provider.")
+        return found
+
+    def address_of(self, path: str) -> str:
+        """The URL of a path of its own API. The base's path may be named again at its beginning, as SDKs do."""
+        base = urlsplit(self._base)
+        own = base.path.rstrip("/")
+        if own and (path == own or path.startswith(f"{own}/")):
+            return f"{base.scheme}://{base.netloc}{path}"
+        return self._base + path
 
     def endpoint(self, model: str, *, is_stream: bool, codec: Codec | None = None) -> str:
         """Where this model is asked, on its chat wire or another one."""

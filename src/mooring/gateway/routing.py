@@ -105,6 +105,18 @@ class Router:
         ordered = order(plan.strategy, list(able.values()), moment)
         return [Judged(by_name[one.name], None, reason(plan.strategy, one, moment)) for one in ordered] + unable
 
+    def has_vendor(self, name: str) -> bool:
+        """Whether there is a provider of this name."""
+        return name in self._config.providers or name in self._found
+
+    def vendor(self, name: str) -> Vendor | None:
+        """The provider of this name, if there is one.
+
+        Raises:
+            ConfigError: it lacks an address or a key.
+        """
+        return self._vendor(name)
+
     def names(self) -> list[str]:
         """Every model that can be named from the configuration alone."""
         providers = {**self._found, **self._config.providers}
@@ -163,11 +175,12 @@ def _missing(name: str) -> str | None:
     return None
 
 
-def unpriced(target: Target) -> MooringError:
-    """The refusal of a model whose price nobody knows."""
+def unpriced(target: Target, *, is_path: bool = False) -> MooringError:
+    """The refusal of a model, or of a path, whose price nobody knows."""
+    name = f"/{target.model}" if is_path else target.model
     return UnknownPrice(
         f"No price is known for {target}.",
-        hint=f'Set [gateway.providers.{target.vendor.name}.prices."{target.model}"], or unknown_price = "flag".',
+        hint=f'Set [gateway.providers.{target.vendor.name}.prices."{name}"], or unknown_price = "flag".',
         param="model",
     )
 

@@ -18,6 +18,7 @@ from .call import Call
 from .codecs import DIMENSIONS, Codec, Fields
 from .fidelity import FEATURES, VENDOR_TOOLS, features_of, param_of, without
 from .plan import Plan, Target
+from .provider import NotOffered
 
 Told = TypeVar("Told", ChatResponse, MessageStart)
 ALLOW_DROP = b"x-mooring-allow-drop"
@@ -73,9 +74,13 @@ def carriable(asked: Asked) -> Plan:
         WireCannotCarry: none can.
     """
     kept: list[Target] = []
-    refusal: WireCannotCarry | None = None
+    refusal: InvalidRequest | None = None
     for target in asked.plan.targets:
-        codec = target.vendor.codec_for(asked.codec)
+        try:
+            codec = target.vendor.codec_for(asked.codec)
+        except NotOffered as error:
+            refusal = refusal or error
+            continue
         refused = () if codec.name == asked.codec.name else translation(asked, codec).refused
         if not refused:
             kept.append(target)

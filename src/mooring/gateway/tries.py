@@ -103,7 +103,7 @@ class Tries:
     def after(self, what: Disposition, retry_after_seconds: float | None, *, is_too_long: bool = False) -> Step | None:
         """The step after a failure, or None where nothing is left. `is_too_long`: only a longer context can help."""
         left = None if self._until is None else self._until - self._now()
-        if what == "stop" or (left is not None and left <= 0):
+        if what == "stop" or self._plan.is_once or (left is not None and left <= 0):
             return None
         wait = self._wait(retry_after_seconds)
         most = self._config.retry_wait_limit_seconds

@@ -12,6 +12,8 @@ from .exchange import Exchange, Reply
 # Whose errors an address has, by how it begins; all others have OpenAI's.
 _WIRES = (
     ("/v1/messages", "anthropic_messages"),
+    ("/v1/rerank", "cohere_rerank"),
+    ("/v2/rerank", "cohere_rerank"),
     ("/v1beta/", "gemini_generate"),
     ("/v1/models/", "gemini_generate"),
 )

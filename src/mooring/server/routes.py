@@ -2,7 +2,22 @@
 
 from mooring.wiring import Server
 
-from . import calls, chat, collections, embeddings, gemini, health, messages, metrics, otlp, responses, runs, traces
+from . import (
+    calls,
+    chat,
+    collections,
+    embeddings,
+    gemini,
+    health,
+    messages,
+    metrics,
+    otlp,
+    passthrough,
+    plain,
+    responses,
+    runs,
+    traces,
+)
 from .counting import EdgeCounts
 from .server import Application
 from .ui import pages
@@ -28,6 +43,8 @@ def create_application(rooms: Server) -> Application:
         *collections.routes(rooms),
         *metrics.routes(rooms, counts),
         *health.routes(rooms),
+        *plain.routes(rooms),
         *pages.routes(rooms),
+        *passthrough.routes(rooms),  # whatever else begins with a provider's name
     ]
     return Application(rooms, routes, counts)

@@ -29,12 +29,13 @@ ACCESSES = ("public", "call", "read", "write", "admin", "metrics")
 
 @dataclass(frozen=True)
 class Route:
-    """`access` is the scope that the caller's key needs; `public` needs no key."""
+    """`access` is the scope that the key needs; `public` needs no key. `fits` looks at the path's own words."""
 
     method: str
     path: str
     access: Access
     handle: Handle
+    fits: Callable[[dict[str, str]], bool] | None = None
 
 
 class Application:
@@ -83,7 +84,7 @@ class Application:
         allowed = {method for method, path in self._exact if path == exchange.path}
         for pattern, candidate in self._patterns:
             match = pattern.match(exchange.path)
-            if match is None:
+            if match is None or (candidate.fits is not None and not candidate.fits(match.groupdict())):
                 continue
             if candidate.method == exchange.method:
                 exchange.params = match.groupdict()

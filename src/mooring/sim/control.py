@@ -108,7 +108,7 @@ class Control:
 
     def _prices(self) -> dict[str, Any]:
         return {
-            "unit": "pico-dollars per token; request_nanos in nano-dollars per request",
+            "unit": "pico-dollars per token or unit; request_nanos in nano-dollars per request",
             "prices": {name: model.price._asdict() for name, model in self._catalogue.items()},
             "overhead": {
                 "tokens_per_message": TOKENS_PER_MESSAGE,

@@ -29,6 +29,7 @@ _COLUMNS = (
     "is_finished",
     "disconnected",
     "cache_write_tokens",
+    "units",
 )
 
 
@@ -52,6 +53,7 @@ class MeterRow(msgspec.Struct, gc=False):
     is_finished: bool = False
     disconnected: bool = False
     cache_write_tokens: int = 0
+    units: int = 0
 
 
 class MeterTotals(msgspec.Struct):
@@ -74,6 +76,7 @@ def cost_nanos(row: MeterRow, price: SimPrice) -> int:
     picos = (row.input_tokens - cached - written) * price.input_picos + cached * (price.cached_input_picos or 0)
     picos += written * (price.cache_write_picos or 0)
     picos += (row.output_tokens - thought) * price.output_picos + thought * (price.reasoning_picos or 0)
+    picos += row.units * price.unit_picos
     return (picos + 999) // 1000 + price.request_nanos
 
 
@@ -133,12 +136,14 @@ class Meter:
         input_tokens: int,
         cached_input_tokens: int = 0,
         cache_write_tokens: int = 0,
+        units: int = 0,
     ) -> Entry:
         """Start to bill: the input is charged from here on."""
         row = MeterRow(
             self._count, request_id, attempt, model, operation, started_at_us, input_tokens, cached_input_tokens
         )
         row.cache_write_tokens = cache_write_tokens
+        row.units = units
         self._count += 1
         if len(self.rows) == self._most_rows:
             self._drop(self.rows[0])

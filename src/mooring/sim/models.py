@@ -29,6 +29,7 @@ class SimPrice(NamedTuple):
     reasoning_picos: int | None = None
     request_nanos: int = 0
     cache_write_picos: int | None = None
+    unit_picos: int = 0
 
 
 class Model(NamedTuple):
@@ -40,6 +41,7 @@ class Model(NamedTuple):
     has_cache: bool = False
     counts_attempts: bool = False
     is_embedder: bool = False
+    sold: str = ""
 
 
 # Odd figures on purpose: a price that divides evenly would hide who rounds where.
@@ -58,6 +60,12 @@ CATALOGUE: dict[str, Model] = {
     "flaky": Model(scripts.flaky, _CHEAP, counts_attempts=True),
     "down": Model(scripts.down, _CHEAP),
     "expensive": Model(scripts.echo, SimPrice(15_000_011, 75_000_013, request_nanos=10_000_000)),
+    "rerank": Model(scripts.echo, SimPrice(0, 0, unit_picos=2_000_000_003), sold="rerank"),
+    "moderation": Model(scripts.echo, SimPrice(0, 0, request_nanos=11), sold="moderation"),
+    "image": Model(scripts.echo, SimPrice(0, 0, unit_picos=40_000_000_007), sold="image"),
+    "whisper": Model(scripts.echo, SimPrice(0, 0, unit_picos=100_000_009), sold="transcription"),
+    "tts": Model(scripts.echo, SimPrice(0, 0, unit_picos=15_000_011), sold="speech"),
+    "thing": Model(scripts.echo, SimPrice(0, 0, request_nanos=7_001), sold="thing"),
     "embed": Model(scripts.echo, SimPrice(20_011, 0), is_embedder=True),
 }
 

@@ -21,6 +21,8 @@ def _table(provider: str, name: str, price: SimPrice) -> str:
     ):
         if picos is not None:
             lines.append(f'{key} = "{picos // 10**6}.{picos % 10**6:06d}"')
+    if price.unit_picos:
+        lines.append(f'unit_usd = "{price.unit_picos // 10**12}.{price.unit_picos % 10**12:012d}"')
     if price.request_nanos:
         lines.append(f'request_usd = "{price.request_nanos // 10**9}.{price.request_nanos % 10**9:09d}"')
     return "\n".join(lines) + "\n"

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
+from . import media
 from .chat import Completion, Frame, Usage
 from .control import Control
 from .conversation import ChatBody, Conversation, Failure, Script
@@ -157,6 +158,8 @@ class SimServer:
             name, job = self._embed(request, request_id)
         elif operation == "count":
             return json_answer(self._counted(request), request_id, is_keep_alive=request.is_keep_alive)
+        elif (sold := media.sold_at(request.path)) is not None:
+            name, job = self._sold(request, request_id, sold)
         elif request.path.startswith("/effects/"):
             name, job = self._effect(request, request_id)
         else:
@@ -171,13 +174,13 @@ class SimServer:
             return self._at_once(request, job)
         return self._deliver(connection, request, job, planted)
 
-    def _resolve(self, request: HttpRequest, model: str, *, is_embedder: bool) -> Resolved:
+    def _resolve(self, request: HttpRequest, model: str, *, is_embedder: bool = False, sold: str = "") -> Resolved:
         self.requests.append(request)
         key = self._api_key
         if key is not None and not hmac.compare_digest(given_key(request).encode(), key.encode()):
             raise BadRequest("Incorrect API key provided.", status=401, code="invalid_api_key")
         resolved = resolve(model, self.catalogue)
-        if resolved is None or resolved.model.is_embedder is not is_embedder:
+        if resolved is None or (resolved.model.is_embedder, resolved.model.sold) != (is_embedder, sold):
             raise BadRequest(
                 f"The model '{model[:100]}' does not exist here. GET /v1/models lists what does.",
                 "model",
@@ -254,6 +257,18 @@ class SimServer:
         opener = self._opener(request, request_id, resolved, operation="embeddings", input_tokens=count)
         frames = iter([Frame("finish", b""), Frame("answer", body)])
         return resolved.name, Job(request_id, frames, opener, wire=dialect_of(request.path))
+
+    def _sold(self, request: HttpRequest, request_id: str, sold: media.Sold) -> tuple[str, Job]:
+        """What is not sold by tokens."""
+        wanted = media.read(request, sold, request_id)
+        resolved = self._resolve(request, wanted.model, sold=sold)
+        opener = self._opener(
+            request, request_id, resolved, operation=sold, input_tokens=wanted.input_tokens, units=wanted.units
+        )
+        frames = iter(wanted.frames)
+        return resolved.name, Job(
+            request_id, frames, opener if wanted.is_billed else None, is_stream=wanted.is_stream, is_small=False
+        )
 
     def _counted(self, request: HttpRequest) -> bytes:
         """Tokens are counted for nothing."""

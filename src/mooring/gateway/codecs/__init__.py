@@ -15,10 +15,12 @@ from mooring.core.errors import MooringError
 from mooring.core.events import Event
 from mooring.core.messages import ChatRequest, ChatResponse
 from mooring.core.registry import Registry
+from mooring.core.usage import Usage
 
 from ..fidelity import Feature
 from ..framing import Framing, SseFraming
 
+_encode = msgspec.json.encode
 Fields = dict[str, Any]
 """A body's top-level fields in the sender's order; a value is `msgspec.Raw` where nothing had to touch it."""
 
@@ -26,8 +28,11 @@ VECTORS = "vectors"  # in the `extra` of a response that is vectors: how many th
 DIMENSIONS = "dimensions"  # in the `extra` of a request for vectors, whatever its wire calls it
 COUNT = "input_tokens"  # in the `extra` of a response that is a number of tokens
 
-Kind = Literal["chat", "embedding", "count"]
+Kind = Literal["chat", "embedding", "count", "rerank", "moderation", "image", "transcription", "speech", "passthrough"]
 """What a body asks for; the journal calls it by the same word."""
+
+WITH_OUTPUT: frozenset[Kind] = frozenset({"chat", "image", "transcription", "speech"})
+"""What is answered with tokens that may have a price of their own."""
 
 FailureKind = Literal[
     "rate_limited",
@@ -90,7 +95,8 @@ class Codec(Protocol):
     `needs_cap`: no request without an output cap. `ends_with_finish`: no terminal event; the body's end is it.
     `own_fields`: fields that only this wire has and that a caller of any other may send to it. `is_text`: streams are
     server-sent events. `id_prefix`: answers are named by the call, so that they can be asked for again. `is_stateful`:
-    an event cannot be written without knowing those before it.
+    an event cannot be written without knowing those before it. `is_raw`: an answer may be other bytes than
+    JSON, and is handed on as it comes.
     """
 
     name: ClassVar[str]
@@ -106,6 +112,42 @@ class Codec(Protocol):
     ends_with_finish: ClassVar[bool]
     is_stateful: ClassVar[bool]
     id_prefix: ClassVar[ids.Prefix | None]
+    is_raw: ClassVar[bool]
+
+    @property
+    def method(self) -> str:
+        """Nearly always POST."""
+        ...
+
+    @property
+    def address(self) -> str | None:
+        """The whole URL, where the caller has named it."""
+        ...
+
+    @property
+    def takes_any_status(self) -> bool:
+        """Whether a vendor's refusal goes to the caller as it came."""
+        ...
+
+    def sent_headers(self, given: Sequence[tuple[bytes, bytes]], body: bytes) -> list[tuple[bytes, bytes]]:
+        """The provider's headers with what this wire's body needs."""
+        ...
+
+    def body_of(self, fields: Fields) -> bytes:
+        """The bytes to send."""
+        ...
+
+    def most_units(self, request: ChatRequest) -> int | None:
+        """How many units, which are no tokens, an answer can be billed; None where nobody can know before it."""
+        ...
+
+    def variant_of(self, request: ChatRequest) -> str:
+        """What a price may depend on beside the model: an image's size and quality."""
+        ...
+
+    def metered_unsaid(self, request: ChatRequest) -> Usage | None:
+        """What an answer comes to that does not say it, where the request tells."""
+        ...
 
     def path_of(self, model: str, *, is_stream: bool) -> str:
         """Where the model is asked, below the provider's base address."""
@@ -190,8 +232,27 @@ class BaseCodec:
     ends_with_finish: ClassVar[bool] = False
     is_stateful: ClassVar[bool] = True
     id_prefix: ClassVar[ids.Prefix | None] = None
+    is_raw: ClassVar[bool] = False
+    method = "POST"
+    address: str | None = None
+    takes_any_status = False
 
     path: ClassVar[str]
+
+    def sent_headers(self, given: Sequence[tuple[bytes, bytes]], body: bytes) -> list[tuple[bytes, bytes]]:
+        return list(given)
+
+    def body_of(self, fields: Fields) -> bytes:
+        return _encode(fields)
+
+    def most_units(self, request: ChatRequest) -> int | None:
+        return 0
+
+    def variant_of(self, request: ChatRequest) -> str:
+        return ""
+
+    def metered_unsaid(self, request: ChatRequest) -> Usage | None:
+        return None
 
     def path_of(self, model: str, *, is_stream: bool) -> str:
         return self.path

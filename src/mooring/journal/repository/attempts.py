@@ -160,7 +160,8 @@ def set_usage(tx: Tx, attempt_id: bytes, usage: Usage) -> None:
     """What the provider's own meter says was used."""
     tx.execute(
         "UPDATE attempts SET input_tokens = ?, output_tokens = ?, cached_input_tokens = ?, cache_write_tokens = ?,"
-        " input_audio_tokens = ?, reasoning_tokens = ?, output_audio_tokens = ?, is_estimated = ?, units = ? WHERE id = ?",
+        " input_audio_tokens = ?, reasoning_tokens = ?, output_audio_tokens = ?, is_estimated = ?, units = ?"
+        " WHERE id = ?",
         (*_usage_columns(usage), attempt_id),
     )
 
