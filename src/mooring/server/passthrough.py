@@ -7,8 +7,6 @@ from .gateway import inbound_of
 from .plain import formed
 from .server import Route
 
-METHODS = ("GET", "POST", "DELETE", "PUT", "PATCH")
-
 
 def routes(rooms: Server) -> list[Route]:
     async def passed(exchange: Exchange) -> Reply:
@@ -18,4 +16,10 @@ def routes(rooms: Server) -> list[Route]:
     def is_provider(params: dict[str, str]) -> bool:
         return rooms.gateway.has_provider(params["provider"])
 
-    return [Route(method, "/{provider}/{rest:path}", "call", passed, is_provider) for method in METHODS]
+    return [
+        Route("GET", "/{provider}/{rest:path}", "call", passed, is_provider),
+        Route("POST", "/{provider}/{rest:path}", "call", passed, is_provider),
+        Route("PUT", "/{provider}/{rest:path}", "call", passed, is_provider),
+        Route("PATCH", "/{provider}/{rest:path}", "call", passed, is_provider),
+        Route("DELETE", "/{provider}/{rest:path}", "call", passed, is_provider),
+    ]

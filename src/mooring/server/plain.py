@@ -12,18 +12,6 @@ from .exchange import Exchange, Reply
 from .gateway import inbound_of
 from .server import Route
 
-# Whose wire is spoken where.
-WIRES = {
-    "/v1/rerank": "cohere_rerank",
-    "/v2/rerank": "cohere_rerank",
-    "/v1/moderations": "openai_moderations",
-    "/v1/images/generations": "openai_images",
-    "/v1/images/edits": "openai_image_edits",
-    "/v1/audio/transcriptions": "openai_transcriptions",
-    "/v1/audio/speech": "openai_speech",
-}
-
-
 def routes(rooms: Server) -> list[Route]:
     def at(wire: str) -> Callable[[Exchange], Awaitable[Reply]]:
         async def ask(exchange: Exchange) -> Reply:
@@ -31,7 +19,15 @@ def routes(rooms: Server) -> list[Route]:
 
         return ask
 
-    return [Route("POST", path, "call", at(wire)) for path, wire in WIRES.items()]
+    return [
+        Route("POST", "/v1/rerank", "call", at("cohere_rerank")),
+        Route("POST", "/v2/rerank", "call", at("cohere_rerank")),
+        Route("POST", "/v1/moderations", "call", at("openai_moderations")),
+        Route("POST", "/v1/images/generations", "call", at("openai_images")),
+        Route("POST", "/v1/images/edits", "call", at("openai_image_edits")),
+        Route("POST", "/v1/audio/transcriptions", "call", at("openai_transcriptions")),
+        Route("POST", "/v1/audio/speech", "call", at("openai_speech")),
+    ]
 
 
 def formed(inbound: Inbound) -> Inbound:
