@@ -12,6 +12,7 @@ from .exchange import Exchange, Reply
 from .gateway import inbound_of
 from .server import Route
 
+
 def routes(rooms: Server) -> list[Route]:
     def at(wire: str) -> Callable[[Exchange], Awaitable[Reply]]:
         async def ask(exchange: Exchange) -> Reply:
