@@ -14,7 +14,7 @@ from .route_config import BreakerConfig, FactsConfig, NeedsConfig, Section, Stra
 
 # Providers that need no section: their key is in the environment, or they are found on this machine.
 WITHOUT_SECTION = (
-    *("anthropic", "deepseek", "gemini", "groq", "llamacpp", "local", "mistral"),
+    *("anthropic", "cohere", "deepseek", "gemini", "groq", "llamacpp", "local", "mistral"),
     *("ollama", "openai", "openrouter", "together", "vllm"),
 )
 

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from . import cohere
 from .anthropic import ANTHROPIC, count_body, decode_messages
 from .conversation import ChatBody, decode_chat
 from .converse import check_authorized, converse_of, decode_converse
@@ -16,7 +17,9 @@ Operation = Literal["chat", "embed", "count"]
 _PATHS: dict[str, Operation] = {
     "/v1/chat/completions": "chat",
     "/v1/messages": "chat",
+    "/compatibility/v1/chat/completions": "chat",
     "/v1/embeddings": "embed",
+    cohere.PATH: "embed",
     "/v1/messages/count_tokens": "count",
 }
 _OPERATIONS: dict[str, Operation] = {
@@ -80,6 +83,10 @@ def read_embed(request: HttpRequest) -> tuple[str, int, bytes]:
     Raises:
         BadRequest: the wire's vendor would refuse it.
     """
+    if request.path == cohere.PATH:
+        wanted = cohere.decode_embed(request.body)
+        tokens = input_tokens(wanted.texts)
+        return wanted.model, tokens, cohere.embed_body(wanted, tokens)
     address = address_of(request.path)
     if address is None:
         asked, texts = decode_embeddings(request.body)

@@ -18,6 +18,7 @@ from . import DIMENSIONS, VECTORS, Fields, Kind, WireRequest, openai_chat
 from .openai_chat.response import WireUsage, trusted_usage
 
 MOST_INPUTS = 2048  # OpenAI's own limit
+_CARRIED = (DIMENSIONS, "input_type", "truncate")  # the last two are Cohere's, which no other wire has
 
 _encode = msgspec.json.encode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -54,7 +55,7 @@ class Codec(openai_chat.Codec):
         try:
             fields: Fields = dict(_decode_fields(body))
             given: dict[str, Any] = {
-                name: _decode_any(fields[name]) for name in ("model", "user", "input", DIMENSIONS) if name in fields
+                name: _decode_any(fields[name]) for name in ("model", "user", "input", *_CARRIED) if name in fields
             }
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidRequest(f"The body is not a JSON object: {error}.") from error
@@ -62,7 +63,7 @@ class Codec(openai_chat.Codec):
         if not isinstance(model, str) or not model:
             raise InvalidRequest("The request names no model.", hint="Add model.", param="model")
         messages = tuple(Message("user", (TextPart(text),) if text is not None else ()) for text in _inputs(given))
-        extra = {DIMENSIONS: given[DIMENSIONS]} if DIMENSIONS in given else {}
+        extra = {name: given[name] for name in _CARRIED if name in given}
         request = ChatRequest(model=model, messages=messages, user=user if isinstance(user, str) else None, extra=extra)
         return WireRequest(request, fields)
 
