@@ -83,3 +83,14 @@ def test_its_own_wire_passes_and_ids_of_tokens_are_refused(run: Callable[..., No
         assert "more than the 96" in many.json["error"]["message"]
 
     run(scenario)
+
+
+def test_rerank_goes_to_its_own_address(run: Callable[..., None]) -> None:
+    async def scenario(made: House) -> None:
+        body = {"model": "cohere/rerank", "query": "a cat", "documents": ["a dog", "a cat"], "top_n": 1}
+        answer = await ask(made, "cohere_rerank", body)
+        assert answer.status == 200, answer.body
+        assert [found["index"] for found in answer.json["results"]] == [1]
+        assert made.sim.requests[-1].path == "/v2/rerank"
+
+    run(scenario)
