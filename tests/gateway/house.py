@@ -169,6 +169,31 @@ def another_journal(home: House, path: Path) -> Journal:
     return Journal(home.database, blobs, process_id=ids.new_id(), clock=home.clock, new_id=ids.new_id)
 
 
+@contextlib.asynccontextmanager
+async def another_serve(home: House, config: GatewayConfig) -> AsyncIterator[Gateway]:
+    """Another process's gateway on the same database, with a writer of its own."""
+    url = f"sqlite:///{home.database._path}"
+    database = Database.open(url)
+    assert home.database._path is not None
+    blobs = Blobs(home.database._path.parent / "blobs")
+    journal = Journal(database, blobs, process_id=ids.new_id(), clock=home.clock, new_id=ids.new_id)
+    gateway = Gateway(
+        config,
+        journal=journal,
+        guardrails=Guardrails(GuardrailsConfig()),
+        http=home.http,
+        clock=home.clock,
+        new_id=ids.new_id,
+        secrets=Secret(),
+        database=database,
+    )
+    try:
+        yield gateway
+        await gateway.aclose()
+    finally:
+        database.close()
+
+
 def default_config(url: str, **more: Any) -> GatewayConfig:
     """One simulated provider; no waits between tries."""
     provider = ProviderConfig(type="sim", base_url=f"{url}/v1", prices=sim_prices())

@@ -15,7 +15,7 @@ from mooring.gateway.limit_config import LimitRule, LimitsConfig
 from mooring.gateway.limits import Limits, Slot, Who
 from mooring.storage import Database
 
-from .house import default_config, house, say
+from .house import another_serve, default_config, house, read, say
 
 ANN, BEN = (Caller("p", ("call",), api_key_id=name * 16) for name in (b"a", b"b"))
 
@@ -157,5 +157,49 @@ def test_a_limit_reaches_the_caller_as_429_with_retry_after_and_tokens_come_from
             assert (answer.status, answer.json["error"]["code"]) == (429, "rate_limit_exceeded")
             assert int(answer.headers["retry-after"]) > 60  # the answer was longer than a minute's worth
             assert len(home.sim.requests) == 1
+
+    asyncio.run(scene())
+
+
+def test_running_requests_are_counted_over_two_serves_and_a_refusal_takes_no_rate(tmp_path: Path) -> None:
+    def config(url: str) -> GatewayConfig:
+        return default_config(url, limits=LimitsConfig(concurrent_requests=1, requests_per_minute=2))
+
+    async def scene() -> None:
+        async with house(tmp_path, config=config) as home, another_serve(home, config(home.sim.url)) as other:
+            running = await home.gateway.chat(home.inbound(say("hi there", stream=True)))
+            refused = await read(await other.chat(home.inbound(say("hi"))))
+            assert refused.status == 429
+            assert refused.json["error"]["message"].startswith("This key has 1 requests running; the limit is 1.")
+            assert refused.headers["retry-after"] == "1"
+            assert (await read(running)).data[-1] == "[DONE]"
+            assert (await read(await other.chat(home.inbound(say("hi"))))).status == 200
+            assert len(home.sim.requests) == 2
+
+    asyncio.run(scene())
+
+
+def test_many_clients_of_two_serves_never_have_more_running_than_the_limit(tmp_path: Path) -> None:
+    def config(url: str) -> GatewayConfig:
+        return default_config(url, limits=LimitsConfig(rules=(LimitRule(per="project", concurrent_requests=3),)))
+
+    async def scene() -> None:
+        async with house(tmp_path, config=config) as home, another_serve(home, config(home.sim.url)) as other:
+            statuses: list[int] = []
+
+            async def client(number: int) -> None:
+                for _ in range(5):
+                    gateway = (home.gateway, other)[number % 2]
+                    outbound = await gateway.chat(home.inbound(say("a few words", stream=True)))
+                    running = await home.journal.read(
+                        lambda tx: tx.one("SELECT COUNT(*) FROM calls WHERE state = 'running'")
+                    )
+                    assert running is not None
+                    assert running[0] <= 3
+                    statuses.append((await read(outbound)).status)
+
+            await asyncio.gather(*(client(number) for number in range(12)))
+            assert set(statuses) == {200, 429}
+            assert statuses.count(200) == len(home.sim.requests)
 
     asyncio.run(scene())

@@ -9,6 +9,7 @@ import pytest
 from mooring.core.errors import NotFound
 from mooring.core.ids import new_id
 from mooring.journal import Journal
+from mooring.journal.records import Place
 from mooring.storage import Blobs, Database, sqlite
 
 LARGE = ("calls", "attempts", "runs", "run_events", "contents", "elements", "c", "a", "r", "e")
@@ -42,6 +43,9 @@ def test_nothing_that_is_read_or_buried_walks_through_all_calls(
         call, run = words.call(), new_id()
         await journal.begin_attempt(words.intent(call), call=call)
         plans.clear()
+        for per, subject in (("key", b"k"), ("user", "u"), ("model", "m"), ("project", PROJECT)):
+            placed = words.call(places=(Place(per, subject, 9, "It"),))
+            await journal.begin_attempt(words.intent(placed), call=placed)
         await journal.list_calls(PROJECT)
         await journal.list_calls(PROJECT, run_id=run)
         await journal.trace_calls(PROJECT, call.trace_id)

@@ -97,6 +97,7 @@ class Asked(msgspec.Struct):
             tags=self.tags,
             release_id=release_id,
             is_stream=self.request.is_stream,
+            places=self.slot.places,
         )
 
 

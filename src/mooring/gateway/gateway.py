@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 from mooring.core.clock import Clock
-from mooring.core.errors import Blocked, MooringError, NoTargetLeft, NotFound
+from mooring.core.errors import Blocked, MooringError, NoTargetLeft, NotFound, RateLimited
 from mooring.core.ids import NewId
 from mooring.core.text import shorten
 from mooring.guardrails.check import GuardContext
@@ -219,6 +219,8 @@ class Gateway:
             return await cache.recall(call) or await self._first(call)
         except MooringError as error:
             if not call.is_open:
+                if isinstance(error, RateLimited):
+                    asked.slot.give_back()
                 raise
             if not call.is_closed:
                 await self._close(call, error)

@@ -17,7 +17,7 @@ class LimitRule(Section):
         default=None, gt=0, description="Tokens, input and output: estimated when a request starts, then corrected."
     )
     concurrent_requests: int | None = Field(
-        default=None, gt=0, description="Requests that may run at once in one process of `serve`."
+        default=None, gt=0, description="Requests that may run at once, over all processes."
     )
 
 

@@ -3,7 +3,10 @@
 A rate is a bucket in SQL that holds a minute's worth and refills evenly. A process takes slices of it, a twentieth at
 a time, and hands them out without SQL; so the sum over all processes never passes the bucket, and a process may refuse
 early by what others hold: at most a twentieth of the limit for each of them, given up after a minute. Tokens are
-taken by an estimate and corrected when the request is over. Running requests are counted by each process for itself.
+taken by an estimate and corrected when the request is over.
+
+Running requests are the journal's open calls: a call is opened only where there is a place for it, counted over all
+processes in its intent's transaction. A process that has too many by itself refuses before that.
 """
 
 import asyncio
@@ -14,6 +17,8 @@ from typing import Literal, NamedTuple
 from mooring.core import ids
 from mooring.core.clock import Clock
 from mooring.core.errors import RateLimited
+from mooring.journal.attempts import too_many
+from mooring.journal.records import Place
 from mooring.storage import Database
 
 from .keys import Caller
@@ -50,18 +55,29 @@ class Who(NamedTuple):
 
 
 class Slot:
-    """A running request; `release` may be called more than once. `tokens` is what it came to, once that is known."""
+    """A running request; `release` may be called more than once. `tokens` is what it came to, once that is known.
 
-    __slots__ = ("_taken", "on_release", "tokens")
+    `places` are what the journal counts before it opens the call.
+    """
 
-    def __init__(self, taken: "list[tuple[_Bucket, int]] | None" = None) -> None:
+    __slots__ = ("_taken", "on_release", "places", "tokens")
+
+    def __init__(self, taken: "list[tuple[_Bucket, int]] | None" = None, places: tuple[Place, ...] = ()) -> None:
         self._taken = taken or []
+        self.places = places
         self.tokens: int | None = None
         self.on_release: Callable[[], None] | None = None
 
     def add_tokens(self, count: int) -> None:
         """One attempt was metered."""
         self.tokens = (self.tokens or 0) + count
+
+    def give_back(self) -> None:
+        """Nothing was sent for it: another limit refused, and this one gets back what it gave."""
+        for bucket, amount in self._taken:
+            bucket.left += amount
+        self._taken = [(bucket, 0) for bucket, _ in self._taken]
+        self.tokens = None
 
     def release(self) -> None:
         """It is over: its place is free, and its tokens are corrected; what was never metered keeps its estimate."""
@@ -103,7 +119,15 @@ class Limits:
                 bucket.running -= 1
                 bucket.left += amount
             raise
-        return Slot(taken)
+        return Slot(taken, tuple(self._places(who)))
+
+    def _places(self, who: Who) -> Iterator[Place]:
+        for rule in self._rules:
+            subject = who.subject(rule)
+            if rule.concurrent_requests is not None and subject is not None:
+                counted = who.caller.api_key_id if rule.per == "key" else subject
+                assert counted is not None  # a key's subject is made of its id
+                yield Place(rule.per, counted, rule.concurrent_requests, whose(rule, subject))
 
     def _due(self, who: Who) -> "Iterator[tuple[_Bucket, int]]":
         """The buckets of every rule that applies, and how much of each is needed; the cheap questions first."""
@@ -122,11 +146,7 @@ class Limits:
         rule = bucket.rule
         most = rule.concurrent_requests if bucket.unit == "requests" else None
         if most is not None and bucket.running >= most:
-            raise RateLimited(
-                f"{bucket.whose} has {bucket.running} requests running; the limit is {most}.",
-                retry_after_seconds=1.0,
-                hint="Wait for one to finish, or raise concurrent_requests under [gateway.limits].",
-            )
+            raise too_many(bucket.whose, bucket.running, most)
         if bucket.per_minute is None:
             return
         now = self._clock.monotonic()
@@ -204,7 +224,9 @@ class _Bucket:
 
     @property
     def whose(self) -> str:
-        """`This key`, `User 'u_42'`: whom the limit is for, as the caller reads it."""
-        if self.rule.per == "key":
-            return "This key"
-        return f"{self.rule.per.capitalize()} '{self.name.rpartition(':')[2]}'"
+        return whose(self.rule, self.name.rpartition(":")[2])
+
+
+def whose(rule: LimitRule, subject: str) -> str:
+    """`This key`, `User 'u_42'`: whom the limit is for, as the caller reads it."""
+    return "This key" if rule.per == "key" else f"{rule.per.capitalize()} '{subject}'"

@@ -2,9 +2,10 @@
 
 import struct
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from typing import TypeVar
 
-from mooring.core.errors import BudgetExceeded, LeaseLost, NotFound
+from mooring.core.errors import BudgetExceeded, LeaseLost, NotFound, RateLimited
 from mooring.core.money import Price, show_usd
 from mooring.storage import Lock, Tx
 from mooring.storage.session_lock import cut_off
@@ -12,7 +13,7 @@ from mooring.storage.session_lock import cut_off
 from .base import CALL_CLOSED, Base, Open
 from .contents import Request
 from .errors import BudgetsChanged, KeyTaken
-from .records import AttemptIntent, AttemptResult, CallAnswer, NewCall
+from .records import AttemptIntent, AttemptResult, CallAnswer, NewCall, Place
 from .repository import attempts, calls, ledger, runs
 from .repository.attempts import Reserved
 from .repository.calls import Closed
@@ -38,6 +39,7 @@ class Attempts(Base):
             BudgetsChanged: there is a budget that the intent does not know.
             LeaseLost: the run has another owner.
             KeyTaken: another call has the key.
+            RateLimited: as many calls as may run at once do, counted over all processes.
             StorageFull: the disk is full, and the call is new.
             Unavailable: others take this process for dead.
             With each of them nothing was written.
@@ -48,14 +50,21 @@ class Attempts(Base):
         price = attempts.price_text(intent.price)
         at_us = self._now()
 
-        def begin(tx: Tx) -> None:
+        def begin(tx: Tx) -> RateLimited | None:
+            full = self._full(tx, call) if call is not None and call.places else None
+            if full is not None:
+                return full  # returned, for nothing is written yet, and the others of its batch need not run again
             if call is not None and request is not None:
                 self._open_call(tx, call, request, at_us)
             elif self._session_lock is not None and not calls.is_open(tx, intent.project_id, intent.call_id):
                 raise cut_off()  # it was closed when this process was buried, and may be somebody else's by now
             self._intend(tx, intent, windows=windows, price=price, at_us=at_us)
+            return None
 
-        await self._write_intent(intent, begin)
+        full = await self._write_intent(intent, begin, places=call.places if call is not None else ())
+        if full is not None:
+            del self._open[intent.id]
+            raise full
 
     async def finish_attempt(self, result: AttemptResult, answer: CallAnswer | None = None) -> None:
         """Write the result, settle it, and close the call if an answer is given: one transaction.
@@ -190,6 +199,14 @@ class Attempts(Base):
         self._publish(tx, closed.project_id, CALL_CLOSED, call_id)
         return closed
 
+    def _full(self, tx: Tx, call: NewCall) -> RateLimited | None:
+        """The refusal, where one of the call's places is taken."""
+        for place in call.places:
+            running = calls.count_running(tx, call.project_id, place.per, place.subject)
+            if running >= place.most:
+                return too_many(place.whose, running, place.most)
+        return None
+
     # refusals --------------------------------------------------------------------------------------------------------
 
     def _refused_by_run(self, tx: Tx, intent: AttemptIntent) -> Exception:
@@ -233,7 +250,9 @@ class Attempts(Base):
             for budget_id in sorted(set(intent.budget_ids))
         ]
 
-    async def _write_intent(self, intent: AttemptIntent, operation: Callable[[Tx], T]) -> T:
+    async def _write_intent(
+        self, intent: AttemptIntent, operation: Callable[[Tx], T], *, places: tuple[Place, ...] = ()
+    ) -> T:
         """Write with the rows locked that reserving and settling change, and remember them.
 
         A process that may be taken for dead waits; the intent's own statement makes sure that nobody has buried it.
@@ -242,14 +261,16 @@ class Attempts(Base):
             assert self._session_lock is not None
             await self._session_lock.regained()
         locks: tuple[Lock, ...] = ()
+        counted: tuple[Lock, ...] = ()
         if self._needs_locks:
             locks = tuple(Lock("budgets", budget_id) for budget_id in intent.budget_ids)
             if intent.run is not None:
                 locks = (*locks, Lock("runs", intent.run.run_id))
+            counted = tuple(place_lock(intent.project_id, place) for place in places)
         # Known before: a caller who is cancelled may finish it.
         self._open[intent.id] = Open(intent.project_id, intent.call_id, locks)
         try:
-            return await self._database.write_async(operation, locks=locks)
+            return await self._database.write_async(operation, locks=(*locks, *counted))
         except Exception as error:
             if isinstance(error, BudgetsChanged):
                 self._budgets.pop(intent.project_id, None)
@@ -272,6 +293,21 @@ class Attempts(Base):
             self._wakeups.notify(call_channel(closed.id))
         if closed is not None and closed.is_waking:
             self._wakeups.notify(QUEUE)
+
+
+def too_many(whose: str, running: int, most: int) -> RateLimited:
+    """As many as may run at once do."""
+    return RateLimited(
+        f"{whose} has {running} requests running; the limit is {most}.",
+        retry_after_seconds=1.0,
+        hint="Wait for one to finish, or raise concurrent_requests under [gateway.limits].",
+    )
+
+
+def place_lock(project_id: str, place: Place) -> Lock:
+    """What two processes that count the same calls wait for."""
+    name = "\0".join((project_id, place.per, str(place.subject)))
+    return Lock("place", blake2b(name.encode(), digest_size=8, person=b"place").digest())
 
 
 def reservations_of(packed: bytes | None) -> Iterator[Window]:

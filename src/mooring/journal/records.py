@@ -29,6 +29,7 @@ Kind = Literal[
 Outcome = Literal["intended", "completed", "failed", "blocked", "uncertain"]
 Settlement = Literal["held", "settled", "unknown"]
 CallState = Literal["running", "completed", "failed", "blocked", "uncertain"]
+PlacePer = Literal["key", "user", "model", "project"]
 RunState = Literal["queued", "running", "waiting", "parked", "completed", "failed", "cancelled"]
 
 
@@ -40,8 +41,20 @@ class RunRef(msgspec.Struct, frozen=True):
     step: str
 
 
+class Place(msgspec.Struct, frozen=True):
+    """At most so many calls of one key, user, model or project at once; `whose` it is, as its caller reads it."""
+
+    per: PlacePer
+    subject: bytes | str
+    most: int
+    whose: str
+
+
 class NewCall(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a caller asked for. `key` + `binding` make it answerable once; `request_elements` are its messages."""
+    """What a caller asked for. `key` + `binding` make it answerable once; `request_elements` are its messages.
+
+    It is opened only where there is a place for it in each of `places`.
+    """
 
     id: bytes
     project_id: str
@@ -61,6 +74,7 @@ class NewCall(msgspec.Struct, frozen=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     release_id: bytes | None = None
     is_stream: bool = False
+    places: tuple[Place, ...] = ()
 
 
 class AttemptIntent(msgspec.Struct, frozen=True, omit_defaults=True):

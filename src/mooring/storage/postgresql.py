@@ -29,6 +29,7 @@ _RECORD_BATCH = "INSERT INTO batches (id, at_us) VALUES (%s, %s)"
 _CLAIM_BATCH = "INSERT INTO batches (id, at_us) VALUES (%s, %s) ON CONFLICT (id) DO NOTHING"
 _FORGET_BATCHES = "DELETE FROM batches WHERE at_us < %s"
 _LOCK_BUDGETS = "SELECT id FROM budgets WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
+_LOCK_PLACES = "SELECT pg_advisory_xact_lock(key) FROM (SELECT unnest(%s) AS key ORDER BY 1) AS wanted"
 _LOCK_RUNS = "SELECT id FROM runs WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 
 BATCH_LIFETIME_US = 3_600_000_000  # a lost COMMIT is looked up within seconds
@@ -160,6 +161,9 @@ class PostgresSession:
                 self._run(_LOCK_BUDGETS, (budgets,))
             if runs:
                 self._run(_LOCK_RUNS, (runs,))
+            places = [int.from_bytes(lock.id, "big", signed=True) for lock in locks if lock.table == "place"]
+            if places:
+                self._run(_LOCK_PLACES, (places,))
 
     def begin_read(self) -> None:
         self._control(b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

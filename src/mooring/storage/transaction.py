@@ -9,10 +9,11 @@ Dialect = Literal["sqlite", "postgresql"]
 class Lock(NamedTuple):
     """A row that the operation will change, locked before any operation of its batch runs.
 
-    All locks of a batch are taken in (table, id) order, so that two batches never deadlock on them.
+    All locks of a batch are taken in (table, id) order, so that two batches never deadlock on them. A `place` is no row
+    but a name of eight bytes: whoever counts under it before inserting counts what all others have committed.
     """
 
-    table: Literal["runs", "budgets"]
+    table: Literal["runs", "budgets", "place"]
     id: bytes
 
 

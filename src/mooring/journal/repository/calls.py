@@ -6,7 +6,7 @@ import msgspec
 
 from mooring.storage.transaction import Tx
 
-from ..records import CallAnswer, CallRecord, CallState, NewCall
+from ..records import CallAnswer, CallRecord, CallState, NewCall, PlacePer
 from . import cross_project
 from .contents import FRAME, Kept
 
@@ -17,6 +17,17 @@ _SELECT = (
     " (SELECT SUM(a.settled_nanos) FROM attempts a WHERE a.call_id = c.id),"
     " (SELECT SUM(a.held_nanos) FROM attempts a WHERE a.call_id = c.id) FROM calls c"
 )
+# COALESCE, because no index may help with the project: the partial one holds the few calls that are open.
+_RUNNING = (
+    "SELECT COUNT(*) FROM calls WHERE finished_at_us IS NULL AND state = 'running' AND run_id IS NULL"
+    " AND kind NOT IN ('tool', 'guard', 'retrieval', 'approval') AND COALESCE(project_id, '') = ?"
+)
+_COUNT_RUNNING: dict[PlacePer, str] = {
+    "key": _RUNNING + " AND api_key_id = ?",
+    "user": _RUNNING + " AND user_name = ?",
+    "model": _RUNNING + " AND name = ?",
+    "project": _RUNNING + " AND COALESCE(project_id, '') = ?",
+}
 _encode = msgspec.json.Encoder().encode
 _decode_tags = msgspec.json.Decoder(tuple[str, ...]).decode
 _decode_attributes = msgspec.json.Decoder(dict[str, Any]).decode
@@ -182,6 +193,12 @@ def open_of(tx: Tx, process_id: bytes) -> list[tuple[bytes, str]]:
         (process_id,),
     )
     return [(bytes(call_id), project_id) for call_id, project_id in rows]
+
+
+def count_running(tx: Tx, project_id: str, per: PlacePer, subject: bytes | str) -> int:
+    """Calls that callers have running at this moment, in any process; what runs do is not counted."""
+    row = tx.one(_COUNT_RUNNING[per], (project_id, subject))
+    return int(row[0]) if row else 0
 
 
 def is_open(tx: Tx, project_id: str, call_id: bytes) -> bool:
