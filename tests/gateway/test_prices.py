@@ -3,6 +3,8 @@
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mooring.core.money import Price
 from mooring.core.usage import Usage
@@ -74,3 +76,24 @@ def test_a_price_by_the_time_of_day_is_that_of_the_half_hour() -> None:
     midnight_us = NOVEMBER_2026_US // 86_400_000_000 * 86_400_000_000
     found = [prices.find(account, "deepseek-chat", midnight_us + minute * 60_000_000) for minute in (989, 990)]
     assert [sheet.base.input_picos for sheet in found if sheet] == [270_000, 135_000]
+
+
+@given(st.integers(1, 10**7), st.integers(0, 10**7), st.integers(0, 10**6), st.integers(0, 10**6), st.booleans())
+def test_what_an_hours_cache_costs_is_held_and_what_is_mixed_stays_held(
+    picos: int, listed: int, written: int, other: int, is_pure: bool
+) -> None:
+    price = Price(picos, 3, cache_write_picos=listed)
+    sheet = PriceSheet(price, ((1000, price),)).for_an_hour()
+    usage = Usage(written + other, 5, cache_write_tokens=written, hour_cache_write_tokens=written if is_pure else 0)
+    cost = sheet.cost_nanos(usage)
+    vendors = -(-(written * 2 * picos + other * picos + 15) // 1000)
+    assert sheet.most_nanos(usage.input_tokens, 5) >= vendors
+    assert (cost is None) == (not is_pure and written > 0)
+    if cost is not None and listed <= 2 * picos:
+        assert cost == vendors
+
+
+def test_a_listed_price_does_not_price_an_hours_cache() -> None:
+    sheet = PriceSheet(Price(10, 10, cache_write_picos=12))
+    assert sheet.cost_nanos(Usage(9, 1, cache_write_tokens=5, hour_cache_write_tokens=5)) is None
+    assert sheet.cost_nanos(Usage(9, 1, cache_write_tokens=5)) == 1

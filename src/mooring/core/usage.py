@@ -13,6 +13,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     `input_tokens` includes cached, cache-write and audio input; `output_tokens` includes reasoning and audio output.
     `units` is what is billed by something else than tokens: images, searches, seconds or characters, as the price says.
     Where a model that makes images prices their tokens apart, they stand in the place of those of audio.
+    `hour_cache_write_tokens` are cache writes that are kept for an hour, where the vendor tells them apart.
     """
 
     input_tokens: int = 0
@@ -24,6 +25,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     output_audio_tokens: int = 0
     is_estimated: bool = False
     units: int = 0
+    hour_cache_write_tokens: int = 0
 
     @property
     def has_parts(self) -> bool:

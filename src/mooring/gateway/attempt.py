@@ -247,6 +247,8 @@ class Attempt:
         else:
             variant, now_us = codec.variant_of(asked.request), rooms.clock.now_us()
             self._sheet = rooms.prices.find(vendor, target.model, now_us, kind=codec.kind, variant=variant)
+            if self._sheet is not None and "cache_ttl" in asked.request.extra:
+                self._sheet = self._sheet.for_an_hour()
         if self._sheet is None and (budgets.ids or rooms.config.unknown_price == "refuse"):
             raise unpriced(target, is_path=codec.kind == "passthrough")
         price = Price(source="unknown")

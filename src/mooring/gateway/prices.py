@@ -53,6 +53,7 @@ class PriceSheet(msgspec.Struct, frozen=True):
     base: Price
     tiers: tuple[tuple[int, Price], ...] = ()
     most_units: int | None = None
+    is_for_an_hour: bool = False
 
     def at(self, input_tokens: int) -> Price:
         """The price of a request with so many input tokens; the tier holds for all of its tokens."""
@@ -62,14 +63,30 @@ class PriceSheet(msgspec.Struct, frozen=True):
                 price = tier
         return price
 
+    def for_an_hour(self) -> "PriceSheet":
+        """The sheet where the cache is kept for an hour, which costs twice the input and not its listed price.
+
+        Source: Anthropic's prompt caching, "1-hour cache write tokens are 2 times the base input tokens price".
+        """
+        tiers = tuple((start, _for_an_hour(price)) for start, price in self.tiers)
+        return PriceSheet(_for_an_hour(self.base), tiers, self.most_units, is_for_an_hour=True)
+
     def cost_nanos(self, usage: Usage) -> int | None:
-        """What an attempt cost; None where it tells units and is sold by tokens, or the other way round."""
+        """What an attempt cost; None where what it tells is not what is priced here.
+
+        That is: units of a model sold by tokens, or the other way round, and a cache that was written, all or in part,
+        for another time.
+        """
         price = self.at(usage.input_tokens)
         if price.unit_picos:
             return price.cost_nanos(usage) if usage.units else None
         is_by_tokens = price.input_picos or price.output_picos
         if usage.units and is_by_tokens and not (usage.input_tokens or usage.output_tokens):
             return None
+        if usage.cache_write_tokens:
+            priced = usage.cache_write_tokens if self.is_for_an_hour else 0
+            if usage.hour_cache_write_tokens != priced:
+                return None
         return price.cost_nanos(usage)
 
     def most_nanos(self, input_tokens: int, output_tokens: int, units: int = 0) -> int:
@@ -135,6 +152,11 @@ class Prices:
         except LookupError:
             return None
         return _sheet_of(info.get_prices(moment), self._source, kind)
+
+
+def _for_an_hour(price: Price) -> Price:
+    written = max(2 * price.input_picos, price.cache_write_picos or 0)
+    return msgspec.structs.replace(price, cache_write_picos=written)
 
 
 def _configured(prices: dict[str, PriceConfig], model: str) -> PriceConfig | None:

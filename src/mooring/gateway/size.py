@@ -18,7 +18,6 @@ _UNBOUNDED_FIELDS = {
     "container": "a vendor's own tools are billed by the vendor",
     "speed": "Anthropic's faster tier costs more than the list price",
     "inference_geo": "a region may cost more than the list price",
-    "cache_ttl": "an hour's cache costs more than the list's price of writing",
     "cachedContent": "the size of a cached content is not known",
     "additionalModelRequestFields": "a model's own settings may raise what a call costs",
     "guardrailConfig": "a vendor's own guards are billed by the vendor",

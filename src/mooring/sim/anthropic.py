@@ -23,7 +23,7 @@ from .conversation import (
 from .dialect import Dialect
 from .errors import BadRequest
 from .generate import Choice, pieces
-from .models import input_tokens, tokens
+from .models import Marked, input_tokens, tokens
 
 _encode = msgspec.json.Encoder().encode
 _STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
@@ -99,8 +99,8 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
 _decoder = msgspec.json.Decoder(_Body)
 
 
-def decode_messages(body: bytes, *, is_count: bool = False) -> tuple[ChatBody, int]:
-    """The request in a body, in the double's own words, and how many of its messages are marked for the cache.
+def decode_messages(body: bytes, *, is_count: bool = False) -> tuple[ChatBody, Marked]:
+    """The request in a body, in the double's own words, and what of it is marked for the cache.
 
     Raises:
         BadRequest: no JSON, a wrong type, an unknown field, or a conversation that Anthropic would refuse.
@@ -114,13 +114,19 @@ def decode_messages(body: bytes, *, is_count: bool = False) -> tuple[ChatBody, i
     if asked.max_tokens is None and not is_count:
         raise BadRequest("max_tokens: Field required")
     messages: list[Message] = []
-    marked = 0
+    marked, marks = 0, [tool.cache_control for tool in asked.tools or () if tool.cache_control]
     for block in _system(asked.system):
         messages.append(Message("system", block.text))
-        marked = len(messages) if block.cache_control else marked
+        if block.cache_control:
+            marked = len(messages)
+            marks.append(block.cache_control)
     for turn in asked.messages:
-        is_marked = _add(turn, messages)
-        marked = len(messages) if is_marked else marked
+        found = _add(turn, messages)
+        marked = len(messages) if found else marked
+        marks += found
+    if asked.cache_control:  # the vendor puts the mark itself, on the last block
+        marked = len(messages)
+        marks.append(asked.cache_control)
     body_ = ChatBody(
         model=asked.model,
         messages=messages,
@@ -134,18 +140,18 @@ def decode_messages(body: bytes, *, is_count: bool = False) -> tuple[ChatBody, i
         max_tokens=asked.max_tokens,
     )
     check_chat(body_)
-    return body_, marked
+    return body_, Marked(marked, any(mark.get("ttl") == "1h" for mark in marks))
 
 
 def _system(system: str | list[_Block] | None) -> list[_Block]:
     return [_Block("text", system)] if isinstance(system, str) else system or []
 
 
-def _add(turn: _Turn, messages: list[Message]) -> bool:
-    """Add a turn; whether a mark of the cache stands in it."""
+def _add(turn: _Turn, messages: list[Message]) -> list[dict[str, Any]]:
+    """Add a turn; the marks of the cache that stand in it."""
     if isinstance(turn.content, str):
         messages.append(Message(turn.role, turn.content))
-        return False
+        return []
     rest: list[Part] = []
     calls: list[CalledTool] = []
     for block in turn.content:
@@ -162,7 +168,7 @@ def _add(turn: _Turn, messages: list[Message]) -> bool:
             rest.append(_part(block))
     if rest or calls:
         messages.append(Message(turn.role, rest or None, tool_calls=calls or None))
-    return any(block.cache_control for block in turn.content)
+    return [block.cache_control for block in turn.content if block.cache_control]
 
 
 def _part(block: _Block) -> Part:
@@ -197,6 +203,10 @@ def usage_fields(usage: Usage) -> dict[str, Any]:
     return {
         "input_tokens": usage.input_tokens - beside,
         "cache_creation_input_tokens": usage.cache_write_tokens,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": 0 if usage.is_kept_for_an_hour else usage.cache_write_tokens,
+            "ephemeral_1h_input_tokens": usage.cache_write_tokens if usage.is_kept_for_an_hour else 0,
+        },
         "cache_read_input_tokens": usage.cached_input_tokens,
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},

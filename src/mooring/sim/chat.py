@@ -21,6 +21,7 @@ class Usage(NamedTuple):
     reasoning_tokens: int
     has_details: bool
     cache_write_tokens: int = 0
+    is_kept_for_an_hour: bool = False
 
 
 class Frame(NamedTuple):

@@ -31,6 +31,17 @@ class SimPrice(NamedTuple):
     cache_write_picos: int | None = None
     unit_picos: int = 0
 
+    def for_an_hour(self) -> "SimPrice":
+        """The price where the cache is kept for an hour: writing costs twice the input."""
+        return self._replace(cache_write_picos=2 * self.input_picos)
+
+
+class Marked(NamedTuple):
+    """How many messages lie before the last mark of the cache, and whether any mark asks for an hour."""
+
+    messages: int = 0
+    is_for_an_hour: bool = False
+
 
 class Model(NamedTuple):
     """One entry of the catalogue."""
@@ -78,6 +89,10 @@ class Resolved(NamedTuple):
     model: Model
     options: Options
 
+    def for_an_hour(self) -> "Resolved":
+        """The same at the price of a cache that is kept for an hour."""
+        return self._replace(model=self.model._replace(price=self.model.price.for_an_hour()))
+
 
 def resolve(name: str, catalogue: dict[str, Model]) -> Resolved | None:
     """The model behind a name: its longest part before a `-` that is in the catalogue; then options, or a label."""
@@ -117,9 +132,9 @@ def input_tokens(request: ChatBody) -> int:
     return count
 
 
-def marked_tokens(request: ChatBody, count: int) -> int:
+def marked_tokens(request: ChatBody, marked: Marked) -> int:
     """The tokens of the first so many messages, up to the last mark of the cache."""
-    return sum([message_tokens(message) for message in request.messages[:count]])
+    return sum([message_tokens(message) for message in request.messages[: marked.messages]])
 
 
 def cached_tokens(request: ChatBody) -> int:

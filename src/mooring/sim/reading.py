@@ -11,6 +11,7 @@ from .dialect import OPENAI, Dialect
 from .embeddings import decode_embeddings, embeddings_body, input_tokens
 from .errors import BadRequest
 from .gemini import GEMINI, Address, address_of, decode_count, decode_embed, decode_generate, embed_body
+from .models import Marked
 from .wire import HttpRequest
 
 Operation = Literal["chat", "embed", "count"]
@@ -55,8 +56,8 @@ def given_key(request: HttpRequest) -> str:
     return bearer or headers.get("x-api-key") or headers.get("x-goog-api-key") or ""
 
 
-def read_chat(request: HttpRequest) -> tuple[ChatBody, int]:
-    """The request, and how many of its messages are marked for the cache.
+def read_chat(request: HttpRequest) -> tuple[ChatBody, Marked]:
+    """The request, and what of it is marked for the cache.
 
     Raises:
         BadRequest: the wire's vendor would refuse it.
@@ -69,12 +70,12 @@ def read_chat(request: HttpRequest) -> tuple[ChatBody, int]:
     if address is not None:
         if address.operation == "streamGenerateContent" and "alt=sse" not in request.query:
             raise BadRequest("This double streams with alt=sse alone.")
-        return decode_generate(request.body, address), 0
+        return decode_generate(request.body, address), Marked()
     if request.path == "/v1/messages":
         if "anthropic-version" not in request.headers:
             raise BadRequest("anthropic-version: header is required")
         return decode_messages(request.body)
-    return decode_chat(request.body), 0
+    return decode_chat(request.body), Marked()
 
 
 def read_embed(request: HttpRequest) -> tuple[str, int, bytes]:

@@ -26,7 +26,7 @@ from .faults import Fault, FaultKind, FaultQueues, Planted
 from .generate import choose
 from .meter import Entry, Meter
 from .mischief import FILTERS, Exchange, Frames
-from .models import CATALOGUE, Model, Resolved, cached_tokens, input_tokens, marked_tokens, resolve
+from .models import CATALOGUE, Marked, Model, Resolved, cached_tokens, input_tokens, marked_tokens, resolve
 from .reading import dialect_of, given_key, operation_of, read_chat, read_count, read_embed
 from .replies import failed, json_answer, refused
 from .wire import Connection, HttpRequest, response, stream_head
@@ -202,7 +202,7 @@ class SimServer:
         opener = self._opener(
             request,
             request_id,
-            resolved,
+            resolved.for_an_hour() if marked.is_for_an_hour else resolved,
             operation="chat",
             input_tokens=usage.input_tokens,
             cached_input_tokens=usage.cached_input_tokens,
@@ -212,7 +212,7 @@ class SimServer:
         frames = wire.frames(completion, asked, is_paced=pace_ms > 0)
         return resolved.name, Job(request_id, frames, opener, pace_ms / 1000, bool(asked.stream), is_small, wire)
 
-    def _complete(self, asked: ChatBody, resolved: Resolved, request_id: str, marked: int) -> Completion | Failure:
+    def _complete(self, asked: ChatBody, resolved: Resolved, request_id: str, marked: Marked) -> Completion | Failure:
         model = resolved.model
         attempt = self._attempt(asked) if model.counts_attempts else 1
         tools = [tool.function for tool in asked.tools or ()] if asked.tool_choice != "none" else []
@@ -239,6 +239,7 @@ class SimServer:
             sum([choice.reasoning_tokens for choice in choices]),
             has_details=model.has_cache,
             cache_write_tokens=max(marked_tokens(asked, marked) - read, 0) if model.has_cache else 0,
+            is_kept_for_an_hour=marked.is_for_an_hour,
         )
         return Completion(f"chatcmpl-{request_id[4:]}", int(time.time()), resolved.name, choices, usage)
 

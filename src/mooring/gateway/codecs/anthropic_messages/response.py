@@ -78,22 +78,21 @@ def usage_of(wire: WireUsage) -> Usage:
         UpstreamMalformed: the numbers contradict each other.
     """
     read, written = wire.cache_read_input_tokens or 0, wire.cache_creation_input_tokens or 0
-    details = wire.output_tokens_details
+    details, created = wire.output_tokens_details, wire.cache_creation
     return Usage(
         input_tokens=(wire.input_tokens or 0) + read + written,
         output_tokens=wire.output_tokens or 0,
         cached_input_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=(details.thinking_tokens if details else None) or 0,
+        hour_cache_write_tokens=(created.ephemeral_1h_input_tokens if created else None) or 0,
     ).checked()
 
 
 def is_dearer(wire: WireUsage) -> bool:
-    """Whether tokens do not tell the price: an hour's cache, a faster or regional tier, a vendor's own tools."""
-    created = wire.cache_creation
+    """Whether tokens do not tell the price: a faster or regional tier, a vendor's own tools."""
     return bool(
-        (created is not None and created.ephemeral_1h_input_tokens)
-        or wire.service_tier == "priority"
+        wire.service_tier == "priority"
         or wire.speed == "fast"
         or wire.inference_geo not in (None, "", "global", "not_available")
         or any(isinstance(count, int) and count for count in (wire.server_tool_use or {}).values())
