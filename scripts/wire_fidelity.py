@@ -3,8 +3,8 @@
 
 from pathlib import Path
 
-from mooring.gateway.codecs import registry
-from mooring.gateway.fidelity import FEATURES
+from mooring.gateway.codecs import Codec, registry
+from mooring.gateway.fidelity import FEATURES, Feature
 
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "wire-fidelity.md"
 TITLES = {
@@ -29,6 +29,8 @@ What the target's wire has no words for is never lost quietly:
 
 - **refused**: the request is answered with 400 `wire_cannot_carry`, which names it. The header
   `x-mooring-allow-drop: seed,top_k` (or `*`) allows the loss.
+- **held here**: the wire has no word for it, and Mooring sees to it: of several calls in an answer that may hold
+  one, the first stays.
 - **left out**: it does not decide the answer, so the request goes on without it, and the answer says so in
   `x-mooring-dropped`.
 
@@ -46,7 +48,8 @@ TAIL = """
 - Usage is counted inclusively, with its parts: what was read from a cache, written to one, thought, heard. Where a
   vendor
   tells parts beside the total, they are added; where its figures contradict each other, or do not tell the price
-  (an hour-long cache, priority and fast tiers, a vendor's own tools), the cost is unknown and its maximum stays
+  (priority and fast tiers, a vendor's own tools, a cache written in part for an hour), the cost is unknown and its
+  maximum stays
   held.
 - Bedrock's usage does not tell thinking apart: it is output there, and billed as output.
 - A call's arguments that are no JSON object go to wires of objects as `{"_raw": "…"}`, and come back as they were.
@@ -58,6 +61,11 @@ TAIL = """
 """
 
 
+def _cell(feature: Feature, codec: type[Codec]) -> str:
+    named = {"refused": codec.cannot_carry, "left out": codec.leaves_out, "held here": codec.held_here}
+    return next((word for word, features in named.items() if feature in features), "yes")
+
+
 def page() -> str:
     """The whole page."""
     codecs = [registry.get(name) for name in registry.names()]
@@ -65,10 +73,7 @@ def page() -> str:
     titles = [TITLES[codec.name] for codec in chats]
     text = HEAD + f"\n| | {' | '.join(titles)} |\n|---|{'---|' * len(titles)}\n"
     for feature in FEATURES:
-        cells = [
-            "refused" if feature in codec.cannot_carry else "left out" if feature in codec.leaves_out else "yes"
-            for codec in chats
-        ]
+        cells = [_cell(feature, codec) for codec in chats]
         text += f"| {feature} | {' | '.join(cells)} |\n"
     text += "\n## Hints that stay behind\n\n| from | fields |\n|---|---|\n"
     for codec, title in zip(chats, titles, strict=True):

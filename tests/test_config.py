@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.net import certificate
 
 from mooring import config
 from mooring.config import Config
@@ -215,3 +216,26 @@ def test_a_mistake_in_a_checks_own_section_is_told_with_its_place_and_what_was_m
     assert "  guardrails.checks[0].allow[0].arguments: Field required." in told
     assert "  guardrails.checks[0].allow[0].argument: unknown key. Did you mean 'arguments'?" in told
     assert any(line.startswith("  guardrails.checks[1]: it has no 'type'.") for line in told)
+
+
+def test_certificates_proxies_and_two_of_them_at_one_address_are_mistakes_that_check_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate.make(tmp_path)
+    (tmp_path / "b").mkdir()
+    certificate.make(tmp_path / "b")
+    section = '[gateway.providers.{0}]\ntype = "openai"\napi_key = "file:/dev/null"\nclient_certificate = "{1}"\n'
+    one, other = section.format("one", tmp_path / "server.pem"), section.format("two", tmp_path / "b" / "server.pem")
+    same = section.format("two", tmp_path / "server.pem")
+    assert config.mistakes(parse(one + same)) == []
+    (told,) = config.mistakes(parse(one + other))
+    assert told.startswith("gateway.providers.two: it shares https://api.openai.com:443 with 'one'")
+    (told,) = config.mistakes(parse(section.format("one", tmp_path / "none.pem")))
+    assert "none.pem cannot be used: No such file or directory" in told
+    own = section.format("own", tmp_path / "server.pem").replace("openai", "openai_compatible")
+    assert any("needs base_url" in told for told in config.mistakes(parse(own)))
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://p:1")
+    assert config.mistakes(parse()) == [
+        "gateway: HTTPS_PROXY names a proxy of kind 'socks5', which is not known. "
+        "Write HTTPS_PROXY=http://host:port, or http://user:password@host:port."
+    ]

@@ -21,6 +21,7 @@ from mooring.core.errors import ConfigError
 from mooring.core.registry import Registry, did_you_mean
 from mooring.gateway.config import GatewayConfig, ProviderConfig, read_secret
 from mooring.gateway.discovery import keyed_vendors
+from mooring.gateway.outward import http_client
 from mooring.gateway.provider import registry as providers
 from mooring.guardrails.config import GuardrailsConfig
 from mooring.guardrails.guardrails import mistakes as check_mistakes
@@ -170,6 +171,7 @@ def mistakes(config: Config) -> list[str]:
         f"gateway.providers.{name}": partial(_open_account, name, account) for name, account in accounts.items()
     }
     tries["storage.url"] = config.database_url
+    tries["gateway"] = partial(http_client, config.gateway, os.environ)
     found = {path: _error_of(attempt) for path, attempt in tries.items()}
     return [error if error.startswith(path) else f"{path}: {error}" for path, error in found.items() if error]
 

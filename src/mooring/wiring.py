@@ -28,12 +28,13 @@ from mooring.gateway.config import read_secret
 from mooring.gateway.gateway import Gateway
 from mooring.gateway.inbound import Inbound
 from mooring.gateway.keys import Caller, Keys
+from mooring.gateway.outward import http_client
 from mooring.guardrails.guardrails import Guardrails
 from mooring.guardrails.redactor import Redactor
 from mooring.journal.base import TOPICS
 from mooring.journal.journal import Journal
 from mooring.journal.records import RunRef
-from mooring.net import EgressPolicy, HttpClient, Request
+from mooring.net import HttpClient, Request
 from mooring.rag import DocumentIndex, DocumentRepository, Origin, Rag, Recalled
 from mooring.storage import Blobs, Database, Home, ProcessLock
 from mooring.storage.liveness import require_same_version
@@ -167,7 +168,7 @@ async def build(
         )
         await journal.register_process(kind=kind, pid=os.getpid(), lock_path=lock.path)
         stack.push_async_callback(journal.retire)
-        http = HttpClient(egress=EgressPolicy(allow=(*LOOPBACK, *config.gateway.allowed_networks)))
+        http = http_client(config.gateway, os.environ, allow=LOOPBACK)
         stack.push_async_callback(http.aclose)
         guardrails = Guardrails(config.guardrails, redactor=redactor, versions=home.secrets.newest_first)
         keys = Keys(database, secrets=home.secrets, clock=clock, new_id=new_id)

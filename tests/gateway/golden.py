@@ -102,7 +102,7 @@ def made(inbound: str, upstream: str) -> dict[str, Any]:
     """All that passes between a client of one wire and a vendor of another."""
     here, there = registry.get(inbound)(), registry.get(upstream)()
     wire = here.decode_request(msgspec.json.encode(REQUESTS[inbound]), model="m")
-    lost = features_of(wire.request) & (there.cannot_carry | there.leaves_out)
+    lost = features_of(wire.request) & (there.cannot_carry | there.leaves_out | there.held_here)
     sent = there.encode_request(msgspec.structs.replace(without(wire.request, lost), extra={}))
     there.prepare(sent, model="up", is_stream=False, cap_field=None, cap_tokens=0)
     body = there.encode_response(ANSWER, {})

@@ -253,13 +253,37 @@ def test_tokens_are_counted_or_estimated(run: Callable[..., None], provider: str
 
 def test_what_this_wire_cannot_say_is_refused_by_name(run: Callable[..., None]) -> None:
     async def scenario(made: House) -> None:
-        chat = {"model": "gemini/echo", "messages": [{"role": "user", "content": "hi"}], "parallel_tool_calls": False}
+        chat = {"model": "gemini/echo", "messages": [{"role": "user", "content": "hi"}], "logit_bias": {"1": 2}}
         refused = await made.ask(chat)
         assert refused.status == 400
-        assert "no parallel tools" in refused.json["error"]["message"]
-        assert (await made.ask(chat, x_mooring_allow_drop="no parallel tools")).status == 200
+        assert "logit_bias" in refused.json["error"]["message"]
+        assert (await made.ask(chat, x_mooring_allow_drop="logit_bias")).status == 200
         search = await ask(made, WIRE, say("hi", "sim/echo", tools=[{"googleSearch": {}}]))
         assert search.json["error"]["status"] == "INVALID_ARGUMENT"
         assert search.json["error"]["details"][0]["reason"] == "WIRE_CANNOT_CARRY"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("wire", ["openai_chat", "anthropic_messages"])
+def test_whoever_wants_one_call_a_turn_gets_one_although_this_wire_cannot_ask_for_it(
+    run: Callable[..., None], wire: str, is_stream: bool
+) -> None:
+    async def scenario(made: House) -> None:
+        schema = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}
+        body: dict[str, Any] = {"model": "gemini/agent-parallel", "max_tokens": 500, "stream": is_stream}
+        body["messages"] = [{"role": "user", "content": 'order "81"'}]
+        if wire == "openai_chat":
+            declared = [{"type": "function", "function": {"name": one, "parameters": schema}} for one in ("one", "two")]
+            body |= {"parallel_tool_calls": False, "tools": declared}
+        else:
+            body["tools"] = [{"name": name, "input_schema": schema} for name in ("one", "two")]
+            body["tool_choice"] = {"type": "auto", "disable_parallel_tool_use": True}
+        answer = await ask(made, wire, body)
+        assert answer.status == 200
+        assert b'"one"' in answer.body
+        assert b'"two"' not in answer.body
+        assert "x-mooring-dropped" not in answer.headers
 
     run(scenario)

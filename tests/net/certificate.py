@@ -71,17 +71,17 @@ def pem(label: str, body: bytes) -> str:
     return f"-----BEGIN {label}-----\n{base64.encodebytes(body).decode()}-----END {label}-----\n"
 
 
-def make(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Contexts of a server on `localhost`, and of a client that trusts it."""
+def make(folder: Path, host: str = "localhost") -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Contexts of a server on `host`, and of a client that trusts it; `server.pem` in the folder holds both halves."""
     private = secrets.randbelow(N - 1) + 1
     x, y = times(private)
     public = der(0x03, b"\0\x04" + x.to_bytes(32) + y.to_bytes(32))
     algorithm = sequence(oid("1.2.840.10045.4.3.2"))
-    name = sequence(der(0x31, sequence(oid("2.5.4.3"), der(0x0C, b"localhost"))))
+    name = sequence(der(0x31, sequence(oid("2.5.4.3"), der(0x0C, host.encode()))))
     now = datetime.now(UTC)
     moments = [der(0x17, f"{now + timedelta(days=days):%y%m%d%H%M%SZ}".encode()) for days in (-1, 1)]
     extensions = sequence(
-        sequence(oid("2.5.29.17"), der(0x04, sequence(der(0x82, b"localhost")))),
+        sequence(oid("2.5.29.17"), der(0x04, sequence(der(0x82, host.encode())))),
         sequence(oid("2.5.29.19"), der(0x01, b"\xff"), der(0x04, sequence(der(0x01, b"\xff")))),
     )
     to_sign = sequence(

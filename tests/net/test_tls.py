@@ -7,8 +7,10 @@ import pytest
 from misbehaving import Close, Cut, Flood, Gone, Misbehaving
 from misbehaving import Request as ReadRequest
 
-from mooring.core.errors import UpstreamDisconnected, UpstreamTimeout
+from mooring.core.errors import ConfigError, UpstreamDisconnected, UpstreamTimeout
 from mooring.net import EgressPolicy, HttpClient, Request
+from mooring.net.request import parse_url
+from mooring.net.tls import Credentials, context_of
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 TO_THE_END = b"HTTP/1.1 200 OK\r\n\r\nto the end"
@@ -110,3 +112,34 @@ def test_backpressure_works_through_tls(run, contexts) -> None:
             assert sum([len(chunk) async for chunk in response.chunks()]) == size
 
     run(main())
+
+
+def test_a_private_authority_and_a_client_certificate_come_from_files(run, tmp_path) -> None:
+    async def main() -> None:
+        (tmp_path / "client").mkdir()
+        server_tls, _ = certificate.make(tmp_path)
+        certificate.make(tmp_path / "client", "mooring")
+        shown, trusted = str(tmp_path / "client" / "server.pem"), (str(tmp_path / "server.pem"),)
+        server_tls.verify_mode = ssl.CERT_REQUIRED
+        server_tls.load_verify_locations(cafile=shown)
+        async with Misbehaving([ReadRequest(), OK, Gone()], tls=server_tls) as server:
+            origin = parse_url(server.url).origin
+            known = context_of(Credentials(trusted, certificate=shown))
+            async with HttpClient(egress=EgressPolicy(allow=("127.0.0.0/8", "::1")), tls_of={origin: known}) as http:
+                assert await (await http.send(Request("GET", server.url))).read(9) == b"hi"
+            async with trusting(context_of(Credentials(trusted))) as http:
+                with pytest.raises(UpstreamDisconnected):
+                    await (await http.send(Request("GET", server.url))).read(9)
+
+    run(main())
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_files_that_are_no_certificates_are_said_by_name(tmp_path, content) -> None:
+    path = tmp_path / "x.pem"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=r"authorities .*x\.pem cannot be used"):
+        context_of(Credentials((str(path),)))
+    with pytest.raises(ConfigError, match=r"client certificate .*x\.pem cannot be used"):
+        context_of(Credentials(certificate=str(path)))

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.net import certificate
 from tests.processes.copied import fill
 
 from mooring.config import Config
@@ -86,3 +87,21 @@ def test_targets_on_this_machine_are_asked_and_others_only_if_told_to(tmp_path: 
         "here": "ok",
     }
     assert "models.invalid (away)" in [line.text for line in of(near, "hosts")]
+
+
+def test_proxies_authorities_and_certificates_are_told_without_their_passwords(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate.make(tmp_path)
+    own = str(tmp_path / "server.pem")
+    monkeypatch.setattr("os.environ", {"HTTPS_PROXY": "http://me:hidden@proxy.test:3128", "NO_PROXY": "a.test"})
+    provider = ProviderConfig(
+        type="openai_compatible", base_url="https://inner.test/v1", client_certificate=own, ca_bundle=own
+    )
+    config = Config(gateway=GatewayConfig(providers={"inner": provider}, ca_bundle=own))
+    lines = asyncio.run(look(Home(tmp_path / "home"), config))
+    said = "https goes through http://proxy.test:3128 with a user and a password, but not a.test"
+    assert [line.text for line in of(lines, "proxy")] == [said]
+    assert [line.text for line in of(lines, "certificate")] == [f"inner is shown {own}"]
+    assert len(of(lines, "authorities")) == 2
+    assert "hidden" not in repr(lines)

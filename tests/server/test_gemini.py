@@ -58,3 +58,17 @@ def test_models_are_listed_in_the_shape_of_whoever_asks(run: Callable[..., None]
 
     sim = {"type": "sim", "base_url": "http://127.0.0.1:9/v1", "models": ["echo"]}
     run(scenario, gateway={"providers": {"sim": sim}})
+
+
+def test_one_model_is_described_to_whoever_asks_before_it_calls(run: Callable[..., None]) -> None:
+    async def scenario(site: Any) -> None:
+        google = (await site.get("/v1beta/models/sim/echo")).json
+        assert (google["name"], google["inputTokenLimit"]) == ("models/sim/echo", 8000)
+        assert (await site.get("/v1/models/sim/echo")).json["id"] == "sim/echo"
+        same = await site.get("/v1/models/sim/other", key="", headers={"x-goog-api-key": site.key})
+        assert "inputTokenLimit" not in same.json
+        for path in ("/v1/models/nobody/x", "/v1beta/models/nobody/x"):
+            assert (await site.get(path)).status == 404
+
+    sim = {"type": "sim", "base_url": "http://127.0.0.1:9/v1", "facts": {"echo": {"context_tokens": 8000}}}
+    run(scenario, gateway={"providers": {"sim": sim}})

@@ -140,6 +140,16 @@ class ProviderConfig(Section):
         gt=0,
         description="The most that a model of this provider can write, where the call has no cap.",
     )
+    ca_bundle: str | None = Field(
+        default=None, description="Certificates (PEM) of an authority that vouches for this provider, too."
+    )
+    client_certificate: str | None = Field(
+        default=None, description="The certificate (PEM) that this server shows to the provider, with its key or not."
+    )
+    client_key: str | None = Field(default=None, description="The certificate's key, where it is a file of its own.")
+    client_key_password: SecretRef | None = Field(
+        default=None, description="The key's password: `env:NAME`, `file:PATH`."
+    )
     connect_seconds: float = Field(default=10.0, gt=0, description="Deadline for connecting.")
     first_byte_seconds: float = Field(default=120.0, gt=0, description="Deadline for the head of the answer.")
     idle_seconds: float = Field(default=60.0, gt=0, description="Longest silence inside an answer.")
@@ -208,6 +218,9 @@ class GatewayConfig(Section):
     key_lifetime_seconds: int = Field(default=86_400, gt=0, description="How long an idempotency key answers.")
     response_lifetime_seconds: int = Field(
         default=2_592_000, gt=0, description="How long a stored response can be gone on with or asked for."
+    )
+    ca_bundle: str | None = Field(
+        default=None, description="Certificates (PEM) of authorities that are trusted beside the system's."
     )
     allowed_networks: tuple[str, ...] = Field(
         default=(), description="Private networks that providers may live in, as CIDR."

@@ -143,6 +143,15 @@ class Gateway:
         """The models that can be named from the configuration, in OpenAI's shape."""
         return [{"id": name, "object": "model", "created": 0, "owned_by": "mooring"} for name in self._router.names()]
 
+    def context_of(self, name: str) -> int | None:
+        """The context of a model that can be asked, if it is declared: the smallest of its targets.
+
+        Raises:
+            NotFound: nobody serves this name.
+        """
+        declared = [target.facts.context_tokens for target in self._router.plan(name).targets]
+        return min((tokens for tokens in declared if tokens is not None), default=None)
+
     def offer(self, found: Mapping[str, ProviderConfig]) -> None:
         """Model servers that answer on this machine, beside the configured providers; replaces the last offer."""
         self._router.offer(found)

@@ -22,6 +22,7 @@ from mooring.core.events import ChoiceEnd, Event, MessageEnd, MessageStart, Stre
 from mooring.journal.records import CallAnswer
 from mooring.net.response import Response
 
+from . import single
 from .attempt import Attempt, oversized
 from .hangup import HangUp
 from .translation import as_told
@@ -41,6 +42,7 @@ class Relay:
         self._codec = attempt.codec
         self._out = call.asked.codec
         self._passes = self._codec.name == self._out.name
+        self._is_single = not self._passes and single.is_held(call.asked.request, self._codec)
         self._framing = self._codec.framing(EVENT_LIMIT_BYTES)
         self._decoder = self._codec.decoder()
         self._encoder = self._out.encoder(wants_usage=call.asked.request.wants_usage, asked=call.asked.fields)
@@ -249,6 +251,8 @@ class Relay:
         (self._held if is_end or self._held else self._pending).append(self._out.encode_event(data))
 
     def _emit(self, events: list[Event]) -> None:
+        if self._is_single:
+            events = single.first_events(events)
         if events:
             told = [as_told(event, self.call) if isinstance(event, MessageStart) else event for event in events]
             self._pending.append(self._encoder.encode(told))

@@ -13,6 +13,7 @@ from mooring.core.errors import InvalidRequest
 from mooring.core.events import MessageStart
 from mooring.core.messages import ChatRequest, ChatResponse
 
+from . import single
 from .asked import Asked
 from .call import Call
 from .codecs import DIMENSIONS, Codec, Fields
@@ -52,7 +53,7 @@ def translation(asked: Asked, codec: Codec) -> Translation:
     allowed = _allowed(asked)
     refused = lost - allowed if allowed is not None else frozenset()
     dropped = (features & codec.leaves_out) | hints | (lost - refused)
-    named = frozenset(name for name in FEATURES if name in dropped)
+    named = frozenset(name for name in FEATURES if name in dropped or name in codec.held_here)
     clean = msgspec.structs.replace(
         without(request, named),
         extra={name: value for name, value in request.extra.items() if name == DIMENSIONS or name in codec.own_fields},
@@ -113,6 +114,8 @@ def translated(call: Call, codec: Codec, body: bytes, answer: ChatResponse) -> b
     if codec.kind == "embedding":
         named = msgspec.structs.replace(answer, id=call.shown_id, model=answer.model or asked.request.model)
         return asked.codec.encode_vectors(codec.vectors(body), named, asked.fields)
+    if single.is_held(asked.request, codec):
+        answer = single.first_call(answer)
     return asked.codec.encode_response(as_told(answer, call), asked.fields)
 
 

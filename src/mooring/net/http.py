@@ -6,6 +6,7 @@ One `HttpClient` per event loop; it works on asyncio's own and on uvloop.
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from mooring.core.errors import TooLarge, Unavailable, UpstreamDisconnected, UpstreamError
@@ -16,6 +17,7 @@ from .dial import dial
 from .egress import EgressPolicy
 from .limits import PoolLimits
 from .pool import Pool
+from .proxy import Proxies, Way
 from .redirects import next_request
 from .request import IDEMPOTENT, Origin, Request, encode_head, parse_url
 from .response import Response, Traffic
@@ -28,14 +30,25 @@ _REDIRECT_BODY_BYTES = 65_536
 
 
 class HttpClient:
-    """Keep-alive connections to any number of origins, each address judged by `egress` before it is used."""
+    """Keep-alive connections to any number of origins, each address judged by `egress` before it is used.
+
+    `tls_of` names origins with a context of their own (an authority, a client's certificate); `tls` is everybody's.
+    """
 
     def __init__(
-        self, *, egress: EgressPolicy, limits: PoolLimits = _LIMITS, tls: ssl.SSLContext | None = None
+        self,
+        *,
+        egress: EgressPolicy,
+        limits: PoolLimits = _LIMITS,
+        tls: ssl.SSLContext | None = None,
+        tls_of: Mapping[Origin, ssl.SSLContext] | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self._egress = egress
         self._limits = limits
         self._tls = tls
+        self._tls_of = dict(tls_of or {})
+        self._proxies = proxies or Proxies()
         self._pools: dict[Origin, Pool] = {}
         self._is_closed = False
 
@@ -125,8 +138,15 @@ class HttpClient:
             del self._pools[pool.origin]
 
     async def _dial(self, pool: Pool) -> Connection:
-        tls = (self._tls or default_context()) if pool.origin.scheme == "https" else None
-        return await dial(pool.origin, pool.make, egress=self._egress, tls=tls)
+        origin, proxy = pool.origin, self._proxies.of(pool.origin)
+        tls = self._context(origin)
+        through = None if proxy is None else Way(proxy, self._context(proxy.origin))
+        return await dial(origin, pool.make, egress=self._egress, tls=tls, through=through)
+
+    def _context(self, origin: Origin) -> ssl.SSLContext | None:
+        if origin.scheme != "https":
+            return None
+        return self._tls_of.get(origin) or self._tls or default_context()
 
 
 class _Sending(NamedTuple):

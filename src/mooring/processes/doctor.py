@@ -20,6 +20,7 @@ from mooring.gateway.discovery import keyed_vendors
 from mooring.gateway.provider import registry as vendors
 from mooring.net import HttpClient, Request
 from mooring.net.deadlines import Deadlines
+from mooring.net.proxy import from_environment
 from mooring.storage import sqlite
 from mooring.storage.liveness import probe, read_facts
 from mooring.storage.schema_version import HEAD
@@ -50,7 +51,7 @@ async def examine(rooms: Server, *, reach: bool) -> list[Line]:
     """Every finding, in the order in which a reader wants them."""
     lines = [*versions(rooms), *processes(rooms), *footprint(rooms), *disk(rooms), *secrets(rooms)]
     lines += await journal(rooms)
-    lines += [*await clock(rooms), *await hosts(rooms), *await targets(rooms, reach=reach)]
+    lines += [*await clock(rooms), *network(rooms), *await hosts(rooms), *await targets(rooms, reach=reach)]
     return lines
 
 
@@ -214,6 +215,27 @@ async def clock(rooms: Server) -> list[Line]:
             )
         ]
     return [Line("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))]
+
+
+def network(rooms: Server) -> Iterator[Line]:
+    """What stands between this machine and its vendors: proxies, authorities, client certificates."""
+    proxies, config = from_environment(os.environ), rooms.config.gateway
+    by_proxy: dict[str, list[str]] = {}
+    for scheme, proxy in proxies.by_scheme.items():
+        login = " with a user and a password" if proxy.authorization is not None else ""
+        by_proxy.setdefault(f"{proxy}{login}", []).append(scheme)
+    without = f", but not {', '.join(proxies.without)}" if proxies.without else ""
+    for shown, schemes in by_proxy.items():
+        yield Line("proxy", "ok", f"{' and '.join(schemes)} goes through {shown}{without}")
+    if not by_proxy:
+        yield Line("proxy", "ok", "none: neither HTTPS_PROXY nor HTTP_PROXY is set")
+    if config.ca_bundle is not None:
+        yield Line("authorities", "ok", f"the system's, and those of {config.ca_bundle}")
+    for name, provider in config.providers.items():
+        if provider.ca_bundle is not None:
+            yield Line("authorities", "ok", f"{name}: those of {provider.ca_bundle} too")
+        if provider.client_certificate is not None:
+            yield Line("certificate", "ok", f"{name} is shown {provider.client_certificate}")
 
 
 async def hosts(rooms: Server) -> list[Line]:

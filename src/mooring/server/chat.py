@@ -27,6 +27,13 @@ def routes(rooms: Server) -> list[Route]:
         found += [{"id": f"rag/{one.name}", "object": "model", "created": 0, "owned_by": "rag"} for one in collections]
         return json_reply({"object": "list", "data": found})
 
+    async def model(exchange: Exchange) -> Reply:
+        name = exchange.params["model"]
+        if exchange.header(b"x-goog-api-key") is not None:
+            return gemini.described(rooms, name)
+        rooms.gateway.context_of(name)
+        return json_reply({"id": name, "object": "model", "created": 0, "owned_by": "mooring"})
+
     async def targets(exchange: Exchange) -> Reply:
         return json_reply({"object": "list", "data": rooms.gateway.targets()})
 
@@ -34,4 +41,5 @@ def routes(rooms: Server) -> list[Route]:
         Route("GET", "/v1/targets", "read", targets),
         Route("POST", "/v1/chat/completions", "call", chat),
         Route("GET", "/v1/models", "call", models),
+        Route("GET", "/v1/models/{model:path}", "call", model),
     ]

@@ -14,6 +14,7 @@ OPERATIONS = {
     "embedContent": ("gemini_embed", False),
     "batchEmbedContents": ("gemini_batch_embed", False),
 }
+METHODS = ["generateContent", "countTokens", "embedContent", "batchEmbedContents"]
 
 
 def routes(rooms: Server) -> list[Route]:
@@ -34,17 +35,31 @@ def routes(rooms: Server) -> list[Route]:
     async def models(exchange: Exchange) -> Reply:
         return await listed(rooms, exchange)
 
+    async def one(exchange: Exchange) -> Reply:
+        return described(rooms, exchange.params["model"])
+
     return [
         Route("POST", "/v1/models/{call:path}", "call", call),
         Route("POST", "/v1beta/models/{call:path}", "call", call),
         Route("GET", "/v1beta/models", "call", models),
+        Route("GET", "/v1beta/models/{model:path}", "call", one),
     ]
 
 
 async def listed(rooms: Server, exchange: Exchange) -> Reply:
     """The models, as Gemini's clients read them."""
     found = await rooms.gateway.models(caller_of(exchange))
-    methods = ["generateContent", "countTokens", "embedContent", "batchEmbedContents"]
     return json_reply(
-        {"models": [{"name": f"models/{one['id']}", "supportedGenerationMethods": methods} for one in found]}
+        {"models": [{"name": f"models/{one['id']}", "supportedGenerationMethods": METHODS} for one in found]}
     )
+
+
+def described(rooms: Server, name: str) -> Reply:
+    """One model, as Gemini's clients read it; some ask before they call it.
+
+    Raises:
+        NotFound: nobody serves this name.
+    """
+    context = rooms.gateway.context_of(name)
+    fields = {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": METHODS}
+    return json_reply(fields if context is None else {**fields, "inputTokenLimit": context})

@@ -168,7 +168,7 @@ def decode_generate(body: bytes, address: Address) -> ChatBody:
         waiting = _add(content, number, messages, waiting)
     calling = asked.tool_config.function_calling_config if asked.tool_config else None
     tools = [
-        Tool("function", Function(one.name, one.description, one.parameters_json_schema or one.parameters))
+        Tool("function", Function(one.name, one.description, one.parameters_json_schema or _lower(one.parameters)))
         for tool in asked.tools or ()
         for one in tool.function_declarations
     ]

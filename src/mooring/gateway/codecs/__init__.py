@@ -91,6 +91,7 @@ class Codec(Protocol):
     """What a wire format provides; two bodies are of the same wire when their codecs have the same name.
 
     `cannot_carry`: what a translation into this wire refuses. `leaves_out`: what it leaves out, and says so.
+    `held_here`: what it cannot say either, and the gateway sees to.
     `own_hints`: fields that only this wire has and that do not decide the answer: left out on the way to another one.
     `needs_cap`: no request without an output cap. `ends_with_finish`: no terminal event; the body's end is it.
     `own_fields`: fields that only this wire has and that a caller of any other may send to it. `is_text`: streams are
@@ -105,6 +106,7 @@ class Codec(Protocol):
     keep_alive: ClassVar[bytes]
     cannot_carry: ClassVar[frozenset[Feature]]
     leaves_out: ClassVar[frozenset[Feature]]
+    held_here: ClassVar[frozenset[Feature]]
     own_hints: ClassVar[frozenset[str]]
     own_fields: ClassVar[frozenset[str]]
     needs_cap: ClassVar[bool]
@@ -225,6 +227,7 @@ class BaseCodec:
     """What most wires have in common."""
 
     leaves_out: ClassVar[frozenset[Feature]] = frozenset()
+    held_here: ClassVar[frozenset[Feature]] = frozenset()
     own_hints: ClassVar[frozenset[str]] = frozenset()
     own_fields: ClassVar[frozenset[str]] = frozenset()
     needs_cap: ClassVar[bool] = False

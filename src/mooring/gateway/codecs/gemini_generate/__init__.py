@@ -37,10 +37,10 @@ class Codec(BaseCodec):
             "files by file id",
             "media in tool results",
             "later system turns",
-            "no parallel tools",
             "vendor tools",
         }
     )
+    held_here: ClassVar[frozenset[Feature]] = frozenset({"no parallel tools"})
     leaves_out: ClassVar[frozenset[Feature]] = frozenset(
         {
             "thinking",
