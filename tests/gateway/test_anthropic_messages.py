@@ -376,47 +376,6 @@ def test_what_costs_more_than_the_list_says_is_refused_under_a_budget(run: Calla
     run(scenario)
 
 
-def marked(text: str, **mark: str) -> dict[str, Any]:
-    return {"type": "text", "text": text, "cache_control": {"type": "ephemeral", **mark}}
-
-
-@pytest.mark.parametrize("is_stream", [False, True])
-@pytest.mark.parametrize("is_budgeted", [False, True])
-def test_an_hours_cache_is_held_at_its_price_and_billed_as_the_vendor_does(
-    run: Callable[..., None], is_stream: bool, is_budgeted: bool
-) -> None:
-    async def scenario(made: House) -> None:
-        if is_budgeted:
-            await made.journal.put_budget("default", scope="project", subject="", window="total", cap_nanos=10**12)
-        content = [marked("word " * 3000, ttl="1h"), {"type": "text", "text": "Go on."}]
-        messages = [{"role": "user", "content": content}]
-        body = say("", "anthropic/writer", messages=messages, stream=is_stream, max_tokens=1)
-        answer = await ask(made, "anthropic_messages", body)
-        assert answer.status == 200
-        (call,) = await made.journal.list_calls("default", limit=1)
-        (attempt,) = await made.journal.attempts("default", call.id)
-        assert attempt.usage is not None
-        assert attempt.usage.cache_write_tokens > 3000
-        assert attempt.settled_nanos == await made.meter()
-
-    run(scenario)
-
-
-def test_an_answer_cut_after_an_hours_cache_was_written_costs_no_more_than_is_held(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def scenario() -> None:
-        async with wires(tmp_path, monkeypatch) as made:
-            made.sim.fault("close_mid_stream", model="writer")
-            content = [marked("1234 " * 3000, ttl="1h")]
-            body = say("", "anthropic/writer", messages=[{"role": "user", "content": content}], stream=True)
-            await ask(made, "anthropic_messages", {**body, "max_tokens": 1})
-            settled, held = await made.bill()
-            assert settled <= await made.meter() <= settled + held
-
-    asyncio.run(scenario())
-
-
 def test_a_request_goes_to_the_first_target_whose_wire_can_carry_all_of_it(run: Callable[..., None]) -> None:
     async def scenario(made: House) -> None:
         body: dict[str, Any] = {"model": "either", "messages": [{"role": "user", "content": "hi"}]}
