@@ -65,7 +65,8 @@ def read_chat(request: HttpRequest) -> tuple[ChatBody, Marked]:
     converse = converse_of(request.path)
     if converse is not None:
         check_authorized(request.headers)
-        return decode_converse(request.body, converse)
+        asked, marked = decode_converse(request.body, converse)
+        return asked, Marked(marked)
     address = address_of(request.path)
     if address is not None:
         if address.operation == "streamGenerateContent" and "alt=sse" not in request.query:
