@@ -26,11 +26,21 @@ from mooring.core.money import Price
 from mooring.core.text import digest
 from mooring.core.usage import Usage
 from mooring.journal.journal import Journal
-from mooring.journal.records import AttemptIntent, AttemptResult, CallAnswer, NewCall, NewRun, RunRecord, RunRef
+from mooring.journal.records import (
+    REQUEST_HASH_BYTES,
+    AttemptIntent,
+    AttemptResult,
+    CallAnswer,
+    NewCall,
+    NewRun,
+    RunRecord,
+    RunRef,
+)
 from mooring.storage import Blobs, Database, sqlite
 
 PROJECT = "default"
 KIB = 1024
+BINDING_BYTES = 20  # what the gateway makes of a request: the version of its secret and the HMAC
 WORDS = ("a", "mooring", "holds", "the", "ship", "where", "wind", "and", "tide", "would", "carry", "it", "off")
 Step = Callable[[Journal, RunRecord, int], Awaitable[int]]
 
@@ -133,11 +143,11 @@ def call_of(content: Callable[[int], str], size: int) -> Step:
             project_id=PROJECT,
             kind="chat",
             name="fast",
-            trace_id=call_id,
+            trace_id=record.id,
             request_body=body,
             request_elements=tuple(history),
-            key=f"run/{run.step}",
-            binding=digest(body),
+            key=run.key,
+            binding=digest(body, BINDING_BYTES),
             run=run,
         )
         intent = AttemptIntent(
@@ -146,7 +156,7 @@ def call_of(content: Callable[[int], str], size: int) -> Step:
             project_id=PROJECT,
             number=1,
             target="sim/fast",
-            request_hash=digest(body),
+            request_hash=digest(body, REQUEST_HASH_BYTES),
             held_nanos=1000,
             budget_ids=(),
             price=Price(input_picos=250_000, output_picos=2_000_000),

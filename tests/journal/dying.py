@@ -79,7 +79,8 @@ async def in_one_batch(database: Database, write: Coroutine[Any, Any, None]) -> 
     database.write(hold)
     held.wait()
     task = asyncio.ensure_future(write)
-    await asyncio.sleep(0.2)  # the write is queued some turns of the loop later
+    while not database.counters.pending:  # the write is queued some turns of the loop later
+        await asyncio.sleep(0)
     database.write(die)
     gate.set()
     await task

@@ -8,7 +8,7 @@ import pytest
 from mooring.core.clock import ManualClock
 from mooring.core.errors import CallUncertain, KeyReused, NotFound
 from mooring.core.ids import new_id
-from mooring.journal import Journal, KeyTaken
+from mooring.journal import Journal, KeyTaken, NewRun, RunRef
 
 PROJECT = "default"
 
@@ -175,5 +175,48 @@ def test_who_waits_for_a_call_gets_it_once_it_is_answered(journal: Journal, word
         other = words.call()
         await journal.begin_attempt(words.intent(other), call=other)
         assert (await journal.wait_call(PROJECT, other.id, timeout_seconds=0)).state == "running"
+
+    asyncio.run(scene())
+
+
+def test_a_trace_is_found_whether_it_is_the_call_the_run_or_came_from_outside(journal: Journal, words: Any) -> None:
+    async def scene() -> None:
+        await journal.create_run(NewRun(id=new_id(), project_id=PROJECT, handler="h", name="n", input=b""))
+        run = await journal.claim_run(["h"])
+        assert run is not None
+        step = RunRef(run_id=run.id, epoch=run.epoch, step="1")
+        own, outside = new_id(), new_id()
+        for call in (
+            words.call(id=own, trace_id=own),
+            words.call(trace_id=run.id, run=step),
+            words.call(trace_id=outside),
+            words.call(trace_id=outside, run=step),
+            words.call(trace_id=own),
+        ):
+            await journal.record_call(call, words.answer())
+            assert (await journal.get_call(PROJECT, call.id)).trace_id == call.trace_id
+            assert call.id in [found.id for found in await journal.trace_calls(PROJECT, call.trace_id)]
+        assert [len(await journal.trace_calls(PROJECT, trace)) for trace in (own, run.id, outside)] == [2, 1, 2]
+        assert await journal.trace_calls("other", own) == []
+
+    asyncio.run(scene())
+
+
+def test_a_steps_own_key_and_one_that_its_caller_chose_are_both_told(journal: Journal, words: Any) -> None:
+    async def scene() -> None:
+        await journal.create_run(NewRun(id=new_id(), project_id=PROJECT, handler="h", name="n", input=b""))
+        run = await journal.claim_run(["h"])
+        assert run is not None
+        step = RunRef(run_id=run.id, epoch=run.epoch, step="model/1")
+        for key in (step.key, "mine", None):
+            call = words.call(key=key, binding=b"bound", run=step)
+            await journal.record_call(call, words.answer())
+            assert (await journal.get_call(PROJECT, call.id)).key == key
+            if key is not None:
+                found = await journal.find_key(PROJECT, key, b"bound")
+                assert found is not None
+                assert (found.id, found.key) == (call.id, key)
+                await journal.free_key(PROJECT, call.id)
+                assert await journal.find_key(PROJECT, key, b"bound") is None
 
     asyncio.run(scene())

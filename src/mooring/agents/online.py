@@ -27,6 +27,7 @@ from mooring.core.seams import Hit
 from mooring.core.text import digest, shorten
 from mooring.journal.journal import Journal
 from mooring.journal.records import (
+    REQUEST_HASH_BYTES,
     AttemptIntent,
     AttemptResult,
     CallAnswer,
@@ -169,7 +170,7 @@ class OnlineEffects:
             project_id=record.project_id,
             number=number,
             target=f"tool/{step.name}",
-            request_hash=digest(step.arguments.encode()),
+            request_hash=digest(step.arguments.encode(), REQUEST_HASH_BYTES),
             reason="first" if previous is None else "repeat",
             run=ref,
         )

@@ -3,9 +3,9 @@
 import hashlib
 
 
-def digest(data: bytes) -> bytes:
-    """The 32-byte content address: BLAKE2b-256."""
-    return hashlib.blake2b(data, digest_size=32).digest()
+def digest(data: bytes, size: int = 32) -> bytes:
+    """The content address: BLAKE2b of so many bytes."""
+    return hashlib.blake2b(data, digest_size=size).digest()
 
 
 def shorten(text: str, limit: int = 200) -> str:

@@ -10,7 +10,7 @@ from mooring.core.errors import InvalidRequest, PermissionDenied
 from mooring.core.messages import ChatRequest
 from mooring.core.text import shorten
 from mooring.guardrails.check import GuardContext
-from mooring.journal.records import NewCall, RunRef
+from mooring.journal.records import RUN_KEYS, NewCall, RunRef
 
 from . import tracecontext
 from .codecs import Codec, Fields
@@ -20,7 +20,6 @@ from .plan import Plan
 from .whose import Whose, whose
 
 MAX_KEY_CHARACTERS = 255
-RUN_KEYS = "run/"
 CACHE_KEYS = "cache/"
 RESPONSE_KEYS = "response/"
 _EPOCH = re.compile(r"[0-9]{1,15}")
@@ -144,7 +143,7 @@ def principal(user: str | None, api_key_id: bytes | None) -> str:
 def _key(inbound: Inbound, run: RunRef | None) -> str | None:
     key = inbound.header(b"idempotency-key")
     if key is None:
-        return None if run is None else f"{RUN_KEYS}{ids.show('run', run.run_id)}/{run.step}"
+        return None if run is None else run.key
     check_key(key)
     for prefix, owner in ((RUN_KEYS, "runs"), (CACHE_KEYS, "the cache"), (RESPONSE_KEYS, "stored responses")):
         if key.startswith(prefix) and not (prefix == RUN_KEYS and inbound.caller.is_service):

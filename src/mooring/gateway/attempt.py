@@ -28,7 +28,7 @@ from mooring.core.text import digest, shorten
 from mooring.core.usage import Usage
 from mooring.journal.errors import BudgetsChanged
 from mooring.journal.ledger import Applying
-from mooring.journal.records import AttemptIntent, AttemptResult, CallAnswer
+from mooring.journal.records import REQUEST_HASH_BYTES, AttemptIntent, AttemptResult, CallAnswer
 from mooring.net.request import Request
 from mooring.net.response import Response, Traffic
 
@@ -262,7 +262,7 @@ class Attempt:
             project_id=asked.project_id,
             number=call.number,
             target=target.name,
-            request_hash=digest(self._body),
+            request_hash=digest(self._body, REQUEST_HASH_BYTES),
             held_nanos=self._most_nanos,
             budget_ids=budgets.ids,
             newest_budget=budgets.newest,

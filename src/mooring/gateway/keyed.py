@@ -25,6 +25,7 @@ from .streams import SSE
 VERSION_HEADERS = (b"openai-beta", b"openai-version", b"anthropic-version", b"anthropic-beta", b"api-version")
 KEEP_ALIVE_SECONDS = 10.0
 _VERSION_BYTES = 4
+_MAC_BYTES = 16  # half of SHA-256: who does not know the secret can only try, one request each
 WAIT_LIMIT_SECONDS = 900.0  # longer than any attempt may take
 
 Work = Callable[[Asked, bytes], Awaitable[Outbound]]
@@ -40,12 +41,12 @@ def binding_of(inbound: Inbound, secrets: Secrets, version: int) -> bytes:
     Raises:
         ConfigError: the home does not have this version (any more).
     """
-    digest = hmac.new(secrets.get(version), digestmod="sha256")
+    made = hmac.new(secrets.get(version), digestmod="sha256")
     versions = [inbound.headers.get(name, b"") for name in VERSION_HEADERS]
     for part in (inbound.method.encode(), inbound.path.encode(), inbound.query, *versions, inbound.body):
-        digest.update(len(part).to_bytes(8))
-        digest.update(part)
-    return version.to_bytes(_VERSION_BYTES) + digest.digest()
+        made.update(len(part).to_bytes(8))
+        made.update(part)
+    return version.to_bytes(_VERSION_BYTES) + made.digest()[:_MAC_BYTES]
 
 
 class Keyed:

@@ -6,12 +6,11 @@ Nothing is recorded here: the text is provisional until the journal holds the st
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from mooring.core import ids
 from mooring.core.errors import MooringError
 from mooring.core.events import TextDelta
+from mooring.journal.records import step_key
 from mooring.net.sse import SseParser
 
-from .asked import RUN_KEYS
 from .codecs import registry as codecs
 from .keyed import Flight, Keyed
 from .streams import EVENT_LIMIT_BYTES
@@ -26,7 +25,7 @@ class Said(NamedTuple):
 
 async def live_text(keyed: Keyed, project_id: str, run_id: bytes) -> AsyncIterator[Said]:
     """The text of the run's streamed model calls, those under way first; goes on until it is closed."""
-    prefix = f"{RUN_KEYS}{ids.show('run', run_id)}/"
+    prefix = step_key(run_id, "")
     with keyed.watched(project_id, prefix) as flights:
         while True:
             key, flight = await flights.get()

@@ -7,8 +7,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from mooring.core.ids import show
 from mooring.core.money import Price
 from mooring.core.usage import Usage
+
+RUN_KEYS = "run/"  # how the keys of runs begin, which no caller may choose
+REQUEST_HASH_BYTES = 16  # it tells requests apart, and is compared with nothing
 
 Kind = Literal[
     "chat",
@@ -33,12 +37,22 @@ PlacePer = Literal["key", "user", "model", "project"]
 RunState = Literal["queued", "running", "waiting", "parked", "completed", "failed", "cancelled"]
 
 
+def step_key(run_id: bytes, step: str) -> str:
+    """The key of a step's call, where its caller names no other."""
+    return f"{RUN_KEYS}{show('run', run_id)}/{step}"
+
+
 class RunRef(msgspec.Struct, frozen=True):
     """Who writes for a run: every such write is fenced by `epoch`."""
 
     run_id: bytes
     epoch: int
     step: str
+
+    @property
+    def key(self) -> str:
+        """The key of this step's call, where its caller names no other."""
+        return step_key(self.run_id, self.step)
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -45,7 +45,7 @@ calls = Table(
     _text("kind", required=True),
     _text("name", required=True),
     _text("state", required=True),
-    _bytes("trace_id", required=True),
+    _bytes("trace_id"),  # NULL: that of its run, else its own (`calls.TRACE`)
     _bytes("parent_span_id"),
     _bytes("process_id", required=True),
     _bytes("api_key_id"),
@@ -70,7 +70,12 @@ calls = Table(
     _bytes("answer_data"),
 )
 Index("calls_by_project", calls.c.project_id, calls.c.id)
-Index("calls_by_trace", calls.c.trace_id)
+Index(
+    "calls_by_trace",
+    calls.c.trace_id,
+    sqlite_where=text("trace_id IS NOT NULL"),
+    postgresql_where=text("trace_id IS NOT NULL"),
+)
 Index(
     "calls_by_step",
     calls.c.run_id,
@@ -234,7 +239,8 @@ contents = Table(
     _bytes("data"),
 )
 
-# A message array is the chain that ends in its last element: `id` is the digest of (parent, element).
+# A message array is the chain that ends in its last element: an id is the digest of (the id before, element). A row
+# holds a few elements that follow each other, under the last one's id; `parent_id` is the row before.
 elements = Table(
     "elements",
     metadata,

@@ -27,3 +27,23 @@ def compress_small(data: bytes) -> bytes:
 def decompress(data: bytes) -> bytes:
     """The opposite of both."""
     return zstd.decompress(data)
+
+
+class Worded:
+    """Frames of level 1 by someone who knows some words already, which those who read them must know too."""
+
+    def __init__(self, words: bytes) -> None:
+        self._words = zstd.ZstdDict(words, is_raw=True)
+        self._local = threading.local()
+
+    def compress(self, data: bytes) -> bytes:
+        """One frame."""
+        compressor: zstd.ZstdCompressor | None = getattr(self._local, "compressor", None)
+        if compressor is None:
+            words = self._words.as_digested_dict
+            compressor = self._local.compressor = zstd.ZstdCompressor(level=1, zstd_dict=words)
+        return compressor.compress(data, zstd.ZstdCompressor.FLUSH_FRAME)
+
+    def decompress(self, data: bytes) -> bytes:
+        """The opposite, of a frame that needs no words too."""
+        return zstd.decompress(data, zstd_dict=self._words)

@@ -42,11 +42,15 @@ class Engine(NamedTuple):
 
 
 class Counters(NamedTuple):
-    """Batches and the operations in them say how well they are grouped; `retried` batches failed as a whole."""
+    """Batches and the operations in them say how well they are grouped; `retried` batches failed as a whole.
+
+    `pending` is what the writer has still to take: hand-overs, each of all that one pass of an event loop wrote.
+    """
 
     batches: int
     operations: int
     retried: int
+    pending: int
 
 
 class Database:
@@ -115,7 +119,7 @@ class Database:
     @property
     def counters(self) -> Counters:
         """What was written since the start, for the metrics."""
-        return Counters(self._writer.batches, self._writer.operations, self._writer.retried)
+        return Counters(self._writer.batches, self._writer.operations, self._writer.retried, self._writer.pending)
 
     def write(self, operation: Callable[[Tx], T], *, locks: Sequence[Lock] = ()) -> "Future[T]":
         """Queue an operation; the future is done after its COMMIT.

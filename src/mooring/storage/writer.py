@@ -84,6 +84,11 @@ class Writer:
                 raise _closed()
             self._queue.put(jobs)
 
+    @property
+    def pending(self) -> int:
+        """Lists of jobs that the thread has not taken yet."""
+        return self._queue.qsize()
+
     def close(self) -> None:
         """Write what is pending, then stop."""
         with self._gate:

@@ -210,7 +210,8 @@ class Projector:
             codec, data, tip = recorded.request
             if tip is not None:
                 last = rows.tail(tx, call.project_id, tip, LAST_ELEMENTS)
-                parts.append(words.of_elements(self._contents.read(tx, call.project_id, *one) for one in last))
+                said = [each for one in last for each in self._contents.elements_of(call.project_id, *one)]
+                parts.append(words.of_elements(said[-LAST_ELEMENTS:]))
             elif codec is not None:
                 parts.append(words.of_request(self._contents.read(tx, call.project_id, codec % FRAME, data)))
         if call.kind != "embedding":

@@ -203,7 +203,7 @@ def _upstream(trace: Trace) -> list[HopTraffic]:
 def resent(tx: Tx, contents: Contents, project_id: str, run_id: bytes) -> tuple[StepTraffic, ...]:
     """Each model call's conversation, and how much of it the run had sent before.
 
-    Every element is read once, whatever the length of the run: a chain's size is its parent's and its own.
+    Every row of elements is read once, whatever the length of the run: a chain's size is its parent's and its own.
     """
     sizes: dict[bytes, int] = {}
     found: list[StepTraffic] = []
@@ -222,7 +222,7 @@ def _known_size(tx: Tx, contents: Contents, project_id: str, tip: bytes, sizes: 
         if element is None:
             break
         parent, codec, data = element
-        new.append((at, len(contents.read(tx, project_id, codec, data))))
+        new.append((at, sum(map(len, contents.elements_of(project_id, codec, data)))))
         at = parent
     before = sizes.get(at, 0) if at is not None else 0
     size = before

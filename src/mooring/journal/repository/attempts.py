@@ -1,5 +1,6 @@
 """Attempts: one row per send, inserted at the intent, finished once by a guarded UPDATE."""
 
+import functools
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,7 +27,9 @@ _INTEND = f"{_INSERT} VALUES ({_VALUES})"
 _IF_ALIVE = "FROM processes WHERE id = ? AND dead_at_us IS NULL FOR SHARE"
 _INTEND_IF_ALIVE = f"{_INSERT} SELECT {_VALUES} {_IF_ALIVE}"
 _encode = msgspec.json.Encoder().encode
-_decode_price = msgspec.json.Decoder(Price).decode
+_decode = msgspec.json.Decoder(list[Any]).decode
+_AMOUNTS = tuple(name for name in Price.__struct_fields__ if name != "source")
+_NO_PRICE = (Price().source, *(getattr(Price(), name) for name in _AMOUNTS))
 _NO_USAGE = (None,) * 9
 
 
@@ -52,9 +55,19 @@ class Sent(NamedTuple):
     settled_nanos: int
 
 
+@functools.lru_cache(256)
 def price_text(price: Price) -> str:
-    """A price as its row holds it."""
-    return _encode(price).decode()
+    """A price as its row holds it: source, then the amounts, without those at the end that are as they would be."""
+    fields = (price.source, *(getattr(price, name) for name in _AMOUNTS))
+    last = max((place for place, value in enumerate(fields) if value != _NO_PRICE[place]), default=-1)
+    return _encode(fields[: last + 1]).decode()
+
+
+@functools.lru_cache(256)
+def price_of(text: str) -> Price:
+    """The price of a row."""
+    fields = _decode(text)
+    return Price(**dict(zip(("source", *_AMOUNTS), fields, strict=False)))
 
 
 def insert(
@@ -276,5 +289,5 @@ def record(row: tuple[Any, ...]) -> AttemptRecord:
     """A row of `_SELECT` as its record."""
     used: tuple[Any, ...] = (*row[22:29], bool(row[29]), row[30] or 0)
     usage = None if used[0] is None else Usage(*used)
-    fields = (*row[:10], _decode_price(row[10]), *row[11:16], usage, *row[16:20], row[20] or 0, row[21] or 0)
+    fields = (*row[:10], price_of(row[10]), *row[11:16], usage, *row[16:20], row[20] or 0, row[21] or 0)
     return AttemptRecord(*fields)

@@ -6,12 +6,19 @@ import msgspec
 
 from mooring.storage.transaction import Tx
 
-from ..records import CallAnswer, CallRecord, CallState, NewCall, PlacePer
+from ..records import CallAnswer, CallRecord, CallState, NewCall, PlacePer, step_key
 from . import cross_project
 from .contents import FRAME, Kept
 
+# A call whose trace is its run, or itself, does not say so again: of most calls it is one of the two.
+TRACE = "COALESCE(c.trace_id, c.run_id, c.id)"
+# Takes the project, then the trace three times. Each arm has an index of its own, which the plain project would hide.
+OF_TRACE = (
+    "c.project_id || '' = ? AND (c.trace_id = ? OR (c.run_id = ? AND c.trace_id IS NULL)"
+    " OR (c.id = ? AND c.run_id IS NULL AND c.trace_id IS NULL))"
+)
 _SELECT = (
-    "SELECT c.id, c.project_id, c.kind, c.name, c.state, c.trace_id, c.started_at_us, c.finished_at_us, c.run_id,"
+    f"SELECT c.id, c.project_id, c.kind, c.name, c.state, {TRACE}, c.started_at_us, c.finished_at_us, c.run_id,"  # noqa: S608
     " c.step, c.call_key, c.process_id, c.api_key_id, c.user_name, c.session_name, c.tags, c.release_id, c.is_stream,"
     " c.status, c.content_type, c.error_code, c.attributes,"
     " (SELECT SUM(a.settled_nanos) FROM attempts a WHERE a.call_id = c.id),"
@@ -28,6 +35,8 @@ _COUNT_RUNNING: dict[PlacePer, str] = {
     "model": _RUNNING + " AND name = ?",
     "project": _RUNNING + " AND COALESCE(project_id, '') = ?",
 }
+_STEP = ""  # in the place of a key: it is that of the call's step
+_JSON = "application/json"  # the content type that an answer has unless it says so
 _encode = msgspec.json.Encoder().encode
 _decode_tags = msgspec.json.Decoder(tuple[str, ...]).decode
 _decode_attributes = msgspec.json.Decoder(dict[str, Any]).decode
@@ -42,6 +51,11 @@ class Closed(NamedTuple):
     key: str | None
     run_id: bytes | None
     is_waking: bool = False  # its run was parked for it, and is queued again
+
+
+def key_of(kept: str | None, run_id: bytes | None, step: str | None) -> str | None:
+    """The key behind `call_key`."""
+    return step_key(run_id, step) if kept == _STEP and run_id is not None and step is not None else kept
 
 
 def tags_text(tags: tuple[str, ...]) -> str | None:
@@ -69,11 +83,11 @@ def insert(
             project_id,
             call.kind,
             call.name,
-            call.trace_id,
+            None if call.trace_id == (run.run_id if run else call.id) else call.trace_id,
             call.parent_span_id,
             process_id,
             call.api_key_id,
-            call.key,
+            _STEP if run and call.key == run.key else call.key,
             run.run_id if run else None,
             run.step if run else None,
             call.user,
@@ -132,12 +146,12 @@ def close(
     row = tx.one(
         "UPDATE calls SET state = ?, finished_at_us = ?, status = ?, content_type = ?, error_code = ?,"
         " attributes = ?, answer_codec = ?, answer_data = ?"
-        " WHERE id = ? AND state = ? RETURNING project_id, kind, call_key, run_id",
+        " WHERE id = ? AND state = ? RETURNING project_id, kind, call_key, run_id, step",
         (
             answer.state,
             at_us,
             answer.status,
-            answer.content_type,
+            None if answer.content_type == _JSON else answer.content_type,
             answer.error_code,
             _encode(answer.attributes).decode() if answer.attributes else None,
             None if body is None else body.codec,
@@ -146,7 +160,7 @@ def close(
             state,
         ),
     )
-    return Closed(call_id, *row) if row else None
+    return Closed(call_id, row[0], row[1], key_of(*row[2:5]), row[3]) if row else None
 
 
 @cross_project("a call's id is known only to who opened it")
@@ -245,7 +259,7 @@ def of_run(tx: Tx, project_id: str, run_id: bytes, limit: int, before: bytes | N
 
 def of_trace(tx: Tx, project_id: str, trace_id: bytes) -> list[CallRecord]:
     """Calls of a trace, oldest first."""
-    rows = tx.all(_SELECT + " WHERE c.project_id = ? AND c.trace_id = ? ORDER BY c.id", (project_id, trace_id))
+    rows = tx.all(f"{_SELECT} WHERE {OF_TRACE} ORDER BY c.id", (project_id, trace_id, trace_id, trace_id))
     return [record(row) for row in rows]
 
 
@@ -275,5 +289,18 @@ def record(row: tuple[Any, ...]) -> CallRecord:
     """A row of `_SELECT` as its record."""
     attributes = _decode_attributes(row[21]) if row[21] else {}
     sums = (int(row[22] or 0), int(row[23] or 0))
-    fields = (*row[:15], tags_of(row[15]), row[16], bool(row[17]), *row[18:21], attributes, *sums)
+    content_type = _JSON if row[19] is None and row[18] is not None else row[19]
+    fields = (
+        *row[:10],
+        key_of(row[10], row[8], row[9]),
+        *row[11:15],
+        tags_of(row[15]),
+        row[16],
+        bool(row[17]),
+        row[18],
+        content_type,
+        row[20],
+        attributes,
+        *sums,
+    )
     return CallRecord(*fields)

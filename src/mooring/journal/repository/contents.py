@@ -1,10 +1,12 @@
 """Content-addressed bytes and the prefix chains of message arrays. Content is addressed within a project only."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from mooring.storage.transaction import Tx
 
 RAW, ZSTD, CONTENT, BLOB = 0, 1, 2, 3
+MANY = 32  # added to the codec of elements: the row holds several
 FRAME = 16  # added to a request's codec: what is kept stands around the elements of the chain
 
 
@@ -19,10 +21,10 @@ class Kept(NamedTuple):
 
 
 class Link(NamedTuple):
-    """One element of a message array, named by its parent and its bytes."""
+    """An element of a message array, or several, named by what is before and their bytes; `depth` is the last one's."""
 
     id: bytes
-    parent_id: bytes
+    parent_id: bytes | None
     depth: int
     data: bytes
     codec: int = RAW
@@ -41,19 +43,26 @@ def find(tx: Tx, project_id: str, digest: bytes) -> tuple[int, bytes] | None:
     return tx.one("SELECT codec, data FROM contents WHERE project_id = ? AND digest = ?", (project_id, digest))
 
 
-def link(tx: Tx, project_id: str, link: Link, codec: int, data: bytes) -> bool:
-    """Add one element to the chains; False when it was there, and so was everything before it."""
+def deepest(tx: Tx, project_id: str, ids: Sequence[bytes]) -> int:
+    """How deep the last of these elements lies that ends a row; 0 where none does."""
+    marks = ", ".join("?" * len(ids))
+    row = tx.one(f"SELECT MAX(depth) FROM elements WHERE project_id = ? AND id IN ({marks})", (project_id, *ids))  # noqa: S608
+    return int(row[0] or 0) if row else 0
+
+
+def link(tx: Tx, project_id: str, link: Link) -> bool:
+    """Add to the chains; False when it was there, and so was everything before it."""
     return bool(
         tx.execute(
-            "INSERT INTO elements (project_id, id, parent_id, depth, codec, data) VALUES (?, ?, ?, ?, ?, ?)"
+            "INSERT INTO elements (project_id, id, parent_id, depth, data, codec) VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT DO NOTHING",
-            (project_id, link.id, link.parent_id or None, link.depth, codec, data),
+            (project_id, *link),
         )
     )
 
 
 def chain(tx: Tx, project_id: str, tip: bytes) -> list[tuple[int, bytes]]:
-    """Codec and bytes of every element up to the tip, first to last."""
+    """Codec and bytes of every row of elements up to the tip, first to last."""
     rows = tx.all(
         "WITH RECURSIVE walk (parent_id, depth, codec, data) AS ("
         " SELECT parent_id, depth, codec, data FROM elements WHERE project_id = ? AND id = ?"

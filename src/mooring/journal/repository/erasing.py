@@ -11,6 +11,7 @@ from mooring.storage.blobs import BlobRef
 from mooring.storage.transaction import Tx
 
 from . import cross_project
+from .calls import free_key, key_of
 from .contents import BLOB, CONTENT, FRAME, Kept
 
 _NAMED = (
@@ -340,11 +341,9 @@ def set_mark(tx: Tx, project_id: str, walk: str, call_id: bytes) -> None:
 
 def drop_key(tx: Tx, project_id: str, call_id: bytes) -> None:
     """The key of a call without an answer answers nothing."""
-    tx.execute(
-        "DELETE FROM call_keys WHERE project_id = ? AND call_key = (SELECT call_key FROM calls WHERE id = ?)"
-        " AND call_id = ?",
-        (project_id, call_id, call_id),
-    )
+    row = tx.one("SELECT call_key, run_id, step FROM calls WHERE project_id = ? AND id = ?", (project_id, call_id))
+    if row is not None and row[0] is not None:
+        free_key(tx, project_id, key_of(*row) or "", call_id)
 
 
 def runs_of(tx: Tx, project_id: str, call_ids: Sequence[bytes]) -> set[bytes]:

@@ -6,6 +6,7 @@ from mooring.storage.transaction import Tx
 
 from ..windows import Period
 from . import cross_project
+from .calls import OF_TRACE
 
 
 class BudgetRow(NamedTuple):
@@ -83,13 +84,17 @@ def settle(tx: Tx, budget_id: bytes, starts_at_us: int, held_nanos: int, settled
 
 def bill(tx: Tx, project_id: str, run_id: bytes | None, trace_id: bytes | None) -> list[tuple[Any, ...]]:
     """Attempts, money and tokens by target, of a project, a run or a trace."""
-    which = [("c.run_id", run_id), ("c.trace_id", trace_id)]
-    named = [(column, value) for column, value in which if value is not None]
+    where = "c.project_id = ?"
+    named: list[object] = [project_id]
+    if trace_id is not None:
+        where, named = OF_TRACE, [project_id, trace_id, trace_id, trace_id]
+    if run_id is not None:
+        where, named = f"{where} AND c.run_id = ?", [*named, run_id]
     return tx.all(
         "SELECT a.target, COUNT(*), SUM(a.settled_nanos), SUM(a.held_nanos), SUM(a.input_tokens),"  # noqa: S608
         " SUM(a.output_tokens), SUM(a.cached_input_tokens), SUM(a.cache_write_tokens), SUM(a.input_audio_tokens),"
         " SUM(a.reasoning_tokens), SUM(a.output_audio_tokens), MAX(a.is_estimated), SUM(a.units)"
-        " FROM calls c JOIN attempts a ON a.call_id = c.id WHERE c.project_id = ? AND c.kind <> 'tool'"
-        f"{''.join(f' AND {column} = ?' for column, _ in named)} GROUP BY a.target ORDER BY a.target",
-        (project_id, *(value for _, value in named)),
+        f" FROM calls c JOIN attempts a ON a.call_id = c.id WHERE {where} AND c.kind <> 'tool'"
+        " GROUP BY a.target ORDER BY a.target",
+        named,
     )

@@ -11,6 +11,7 @@ from mooring.journal.folding import deleted
 from mooring.journal.records import AttemptRecord, CallRecord
 from mooring.journal.repository import attempts as attempt_rows
 from mooring.journal.repository import calls as call_rows
+from mooring.journal.repository.calls import OF_TRACE, TRACE
 from mooring.storage.transaction import Dialect, Tx
 
 from ..records import Filter, Group, GroupBy, Span, SpanKind
@@ -18,7 +19,7 @@ from . import cross_project
 from .spans import tag_pattern
 
 _CALL = (
-    "SELECT c.id, c.project_id, c.kind, c.name, c.state, c.trace_id, c.started_at_us, c.finished_at_us, c.run_id,"
+    f"SELECT c.id, c.project_id, c.kind, c.name, c.state, {TRACE}, c.started_at_us, c.finished_at_us, c.run_id,"  # noqa: S608
     " c.step, c.call_key, c.process_id, c.api_key_id, c.user_name, c.session_name, c.tags, c.release_id, c.is_stream,"
     " c.status, c.content_type, c.error_code, c.attributes, 0, 0, c.request_codec, c.request_data, c.request_tip,"
     " c.answer_codec, c.answer_data FROM calls c"
@@ -109,11 +110,9 @@ def of_run(tx: Tx, project_id: str, run_id: bytes) -> list[Recorded]:
 
 def of_trace(tx: Tx, project_id: str, trace_id: bytes) -> list[Recorded]:
     """Every call of a trace, oldest first."""
-    rows = tx.all(_CALL + " WHERE c.project_id = ? AND c.trace_id = ?", (project_id, trace_id))
-    sends = tx.all(
-        _ATTEMPT + " JOIN calls c ON c.id = a.call_id WHERE c.project_id = ? AND c.trace_id = ?",
-        (project_id, trace_id),
-    )
+    which = (project_id, trace_id, trace_id, trace_id)
+    rows = tx.all(f"{_CALL} WHERE {OF_TRACE}", which)
+    sends = tx.all(f"{_ATTEMPT} JOIN calls c ON c.id = a.call_id WHERE {OF_TRACE}", which)
     return _joined(rows, sends)
 
 
@@ -159,9 +158,9 @@ def standing(tx: Tx, project_id: str, trace_ids: Sequence[bytes]) -> dict[bytes,
             found[trace_id] = Standing(bytes(run[0]), run[1], run[2], run[3])
             continue
         row = tx.one(
-            "SELECT COUNT(DISTINCT c.id), SUM(a.settled_nanos), SUM(a.held_nanos) FROM calls c"
-            " LEFT JOIN attempts a ON a.call_id = c.id WHERE c.project_id = ? AND c.trace_id = ?",
-            (project_id, trace_id),
+            "SELECT COUNT(DISTINCT c.id), SUM(a.settled_nanos), SUM(a.held_nanos) FROM calls c"  # noqa: S608
+            f" LEFT JOIN attempts a ON a.call_id = c.id WHERE {OF_TRACE}",
+            (project_id, trace_id, trace_id, trace_id),
         )
         if row is not None and row[0]:
             found[trace_id] = Standing(None, None, int(row[1] or 0), int(row[2] or 0))
@@ -197,7 +196,7 @@ def backlog(tx: Tx) -> dict[str, int]:
 
 
 def tail(tx: Tx, project_id: str, tip: bytes, depth: int) -> list[tuple[int, bytes]]:
-    """Codec and bytes of the last elements of a chain, first to last."""
+    """Codec and bytes of the last rows of a chain, first to last; each holds one element or more."""
     rows = tx.all(
         "WITH RECURSIVE walk (parent_id, depth, codec, data, steps) AS ("
         " SELECT parent_id, depth, codec, data, 1 FROM elements WHERE project_id = ? AND id = ?"

@@ -82,7 +82,7 @@ def tips(tx: Tx, project_id: str, run_id: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def element(tx: Tx, project_id: str, element_id: bytes) -> tuple[bytes | None, int, bytes] | None:
-    """One element: parent, codec, data."""
+    """One row of elements: parent, codec, data."""
     row = tx.one(
         "SELECT parent_id, codec, data FROM elements WHERE project_id = ? AND id = ?", (project_id, element_id)
     )

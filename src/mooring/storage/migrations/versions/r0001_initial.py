@@ -132,7 +132,7 @@ def upgrade() -> None:
         _text("kind", required=True),
         _text("name", required=True),
         _text("state", required=True),
-        _bytes("trace_id", required=True),
+        _bytes("trace_id"),
         _bytes("parent_span_id"),
         _bytes("process_id", required=True),
         _bytes("api_key_id"),
@@ -185,7 +185,13 @@ def upgrade() -> None:
         sqlite_where=sa.text("run_id IS NOT NULL"),
         postgresql_where=sa.text("run_id IS NOT NULL"),
     )
-    op.create_index("calls_by_trace", "calls", ["trace_id"])
+    op.create_index(
+        "calls_by_trace",
+        "calls",
+        ["trace_id"],
+        sqlite_where=sa.text("trace_id IS NOT NULL"),
+        postgresql_where=sa.text("trace_id IS NOT NULL"),
+    )
     op.create_index(
         "calls_open",
         "calls",

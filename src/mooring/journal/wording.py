@@ -1,0 +1,52 @@
+"""The words that most bodies have in common: what zstd is told before it sees a small one.
+
+A body of the journal is mostly the skeleton of its wire. With this in front, an answer of a line takes a quarter of the
+bytes. It is part of the format at rest and never changes: a better one is another codec beside it.
+"""
+
+DICTIONARY = (
+    b'{"contents":[{"role":"user","parts":[{"text":"'
+    b'{"candidates":[{"content":{"parts":[{"text":"","role":"model"},"finishReason":"STOP","index":0}],'
+    b'"usageMetadata":{"promptTokenCount":0,"candidatesTokenCount":0,"totalTokenCount":0},"modelVersion":"gemini-'
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","item_id":"msg_","output_index":0,'
+    b'"content_index":0,"delta":"","sequence_number":'
+    b'{"id":"resp_","object":"response","created_at":17,"status":"completed","output":[{"id":"msg_","type":"message",'
+    b'"status":"completed","content":[{"type":"output_text","annotations":[],"text":"'
+    b'event: message_start\ndata: {"type":"message_start","message":{"model":"claude-","id":"msg_01","type":"message",'
+    b'"role":"assistant","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,'
+    b'"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":0}}}\n\n'
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":0,'
+    b'"content_block":{"type":"text","text":""}}\n\n'
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"'
+    b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},'
+    b'"usage":{"output_tokens":\n\nevent: message_stop\ndata: {"type":"message_stop"}\n\n'
+    b'{"id": "msg_", "type": "message", "role": "assistant", "content": [{"type": "text", "text": ""}], '
+    b'"stop_reason": "end_turn", "stop_sequence": null, "usage": {"input_tokens": 0, "output_tokens": 0}}'
+    b'{"object":"list","data":[{"object":"embedding","index":0,"embedding":['
+    b'{"error":{"message":"","type":"invalid_request_error","param":null,"code":null}}'
+    b'{"type":"object","properties":{"":{"type":"string","description":""}},"required":[""],'
+    b'"additionalProperties":false}}}],"tools":[{"type":"function","function":{"name":"","description":"","parameters":'
+    b'{"role":"assistant","content":null,"tool_calls":[{"id":"call_","type":"function","function":{"name":"",'
+    b'"arguments":"{\\"\\":\\"\\"}"}}]},{"role":"tool","tool_call_id":"call_","content":"'
+    b'"},"logprobs":null,"finish_reason":"tool_calls"}],'
+    b'"max_completion_tokens":,"max_tokens":,"temperature":0.,"response_format":{"type":"json_schema","json_schema":'
+    b'"stream":true,"stream_options":{"include_usage":true}}'
+    b'{"model": "", "messages": [{"role": "system", "content": "You are a"}, {"role": "user", "content": "'
+    b'{"model":"gpt-","messages":[{"role":"system","content":"You are a"},{"role":"user","content":"'
+    b'{\n  "id": "chatcmpl-",\n  "object": "chat.completion",\n  "created": 17,\n  "model": "gpt-",\n  "choices": [\n'
+    b'    {\n      "index": 0,\n      "message": {\n        "role": "assistant",\n        "content": "",\n'
+    b'        "refusal": null,\n        "annotations": []\n      },\n      "logprobs": null,\n'
+    b'      "finish_reason": "stop"\n    }\n  ],\n  "usage": {\n    "prompt_tokens": ,\n    "completion_tokens": ,\n'
+    b'    "total_tokens": ,\n    "prompt_tokens_details": {\n      "cached_tokens": 0,\n      "audio_tokens": 0\n'
+    b"    },\n"
+    b'    "completion_tokens_details": {\n      "reasoning_tokens": 0,\n      "audio_tokens": 0,\n'
+    b'      "accepted_prediction_tokens": 0,\n      "rejected_prediction_tokens": 0\n    }\n  },\n'
+    b'  "service_tier": "default",\n  "system_fingerprint": null\n}\n'
+    b'data: {"id":"chatcmpl-","object":"chat.completion.chunk","created":17,"model":"gpt-","choices":[{"index":0,'
+    b'"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n"delta":{},"finish_reason":"stop"}],'
+    b'"usage":null}\n\ndata: [DONE]\n\n'
+    b'{"id":"chatcmpl-","object":"chat.completion","created":17,"model":"","choices":[{"index":0,"message":'
+    b'{"role":"assistant","content":""},"finish_reason":"stop"}],"usage":{"prompt_tokens":,"completion_tokens":,'
+    b'"total_tokens":}}{"role":"assistant","content":"'
+)
