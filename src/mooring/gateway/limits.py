@@ -99,6 +99,7 @@ class Limits:
         self._clock = clock
         self._database = database
         self._buckets: dict[tuple[str, str], _Bucket] = {}
+        self._due: dict[tuple[Caller, str, str | None], _Due] = {}  # what applies to whom, found once
 
     async def take(self, who: Who) -> Slot:
         """A place for one request; a process of this home is not limited.
@@ -108,9 +109,11 @@ class Limits:
         """
         if not self._rules or who.caller.is_service:
             return Slot()
+        due = self._due.get((who.caller, who.model, who.user)) or self._find(who)
         taken: list[tuple[_Bucket, int]] = []
         try:
-            for bucket, amount in self._due(who):
+            for bucket in due.buckets:
+                amount = 1 if bucket.unit == "requests" else min(who.tokens, bucket.per_minute or 1)
                 await self._take_one(bucket, amount)
                 bucket.running += 1
                 taken.append((bucket, amount))
@@ -119,28 +122,30 @@ class Limits:
                 bucket.running -= 1
                 bucket.left += amount
             raise
-        return Slot(taken, tuple(self._places(who)))
+        return Slot(taken, due.places)
 
-    def _places(self, who: Who) -> Iterator[Place]:
-        for rule in self._rules:
-            subject = who.subject(rule)
-            if rule.concurrent_requests is not None and subject is not None:
-                counted = who.caller.api_key_id if rule.per == "key" else subject
-                assert counted is not None  # a key's subject is made of its id
-                yield Place(rule.per, counted, rule.concurrent_requests, whose(rule, subject))
-
-    def _due(self, who: Who) -> "Iterator[tuple[_Bucket, int]]":
-        """The buckets of every rule that applies, and how much of each is needed; the cheap questions first."""
+    def _find(self, who: Who) -> "_Due":
+        """The buckets and the places of every rule that applies; the cheap questions first."""
+        if len(self._buckets) >= MOST_SUBJECTS or len(self._due) >= MOST_SUBJECTS:
+            self._buckets = dict(_still_needed(self._buckets.items()))
+            self._due.clear()
+        buckets: list[_Bucket] = []
+        places: list[Place] = []
         for rule in self._rules:
             subject = who.subject(rule)
             if subject is None:
                 continue
             name = f"{rule.per}:{rule.only or ''}:{subject}"
             if rule.concurrent_requests is not None or rule.requests_per_minute is not None:
-                yield self._bucket(who, rule, name, "requests", rule.requests_per_minute), 1
+                buckets.append(self._bucket(who, rule, name, "requests", rule.requests_per_minute))
             if rule.tokens_per_minute is not None:
-                bucket = self._bucket(who, rule, name, "tokens", rule.tokens_per_minute)
-                yield bucket, min(who.tokens, rule.tokens_per_minute)
+                buckets.append(self._bucket(who, rule, name, "tokens", rule.tokens_per_minute))
+            if rule.concurrent_requests is not None:
+                counted = who.caller.api_key_id if rule.per == "key" else subject
+                assert counted is not None  # a key's subject is made of its id
+                places.append(Place(rule.per, counted, rule.concurrent_requests, whose(rule, subject)))
+        due = self._due[who.caller, who.model, who.user] = _Due(tuple(buckets), tuple(places))
+        return due
 
     async def _take_one(self, bucket: "_Bucket", amount: int) -> None:
         rule = bucket.rule
@@ -193,10 +198,15 @@ class Limits:
         place = (who.caller.project_id, f"{unit}:{name}")
         bucket = self._buckets.get(place)
         if bucket is None:
-            if len(self._buckets) >= MOST_SUBJECTS:
-                self._buckets = dict(_still_needed(self._buckets.items()))
             bucket = self._buckets[place] = _Bucket(who.caller.project_id, name, rule, unit, per_minute)
         return bucket
+
+
+class _Due(NamedTuple):
+    """What applies to one caller's requests for one model: what they take from, and what the journal counts."""
+
+    buckets: "tuple[_Bucket, ...]"
+    places: tuple[Place, ...]
 
 
 def _still_needed(
