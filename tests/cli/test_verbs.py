@@ -69,6 +69,19 @@ def test_budgets_are_set_changed_and_listed(cli: Cli) -> None:
     ]
 
 
+def test_a_budget_is_removed_by_none_and_listed_among_the_removed(cli: Cli) -> None:
+    assert cli("cost", "budget", "25").code == 0
+    assert cli("cost", "budget", "none").out == "project has no budget per month any more.\n"
+    assert cli("cost", "budgets").out == "No budget is set. Set one: mooring cost budget 25 --window month\n"
+    (row,) = cli("cost", "budgets", "--removed", "--json").json
+    assert row["removed_at_us"]
+    again = cli("cost", "budget", "none")
+    assert (again.code, again.err) == (
+        5,
+        "mooring: There is no budget of project per month. See those that hold: mooring cost budgets\n",
+    )
+
+
 def test_what_is_held_is_settled_from_the_export_and_what_differs_fails(cli: Cli, folder: Path) -> None:
     call = uncertain_call()
     [row] = cli("runs", "uncertain", "--json").json

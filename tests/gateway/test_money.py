@@ -48,6 +48,23 @@ def test_a_budget_that_another_process_has_just_made_holds_for_the_next_call(tmp
     asyncio.run(scene())
 
 
+def test_a_budget_that_another_process_has_just_removed_caps_the_next_call_no_more(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with house(tmp_path) as home:
+            other = another_journal(home, tmp_path)
+            await home.journal.put_budget("default", scope="project", subject="", window="day", cap_nanos=1)
+            await home.journal.put_budget("default", scope="user", subject="u", window="day", cap_nanos=10**12)
+            assert (await home.ask(say("hello", user="u"))).status == 402
+            await other.remove_budget("default", scope="project", subject="", window="day")  # not the newest
+            assert (await home.ask(say("hello", user="u"))).status == 200
+            await other.remove_budget("default", scope="user", subject="u", window="day")  # the newest
+            assert (await home.ask(say("hello", user="u"))).status == 200
+            await other.put_budget("default", scope="project", subject="", window="day", cap_nanos=1)
+            assert (await home.ask(say("hello", user="u"))).status == 402
+
+    asyncio.run(scene())
+
+
 def test_an_output_cap_is_put_in_where_a_budget_applies_and_only_there(tmp_path: Path) -> None:
     def config(url: str) -> GatewayConfig:
         return default_config(url, models={"short": ModelConfig(targets=("sim/echo",), output_cap_tokens=7)})

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from mooring.core.clock import ManualClock
-from mooring.core.errors import BudgetExceeded
+from mooring.core.errors import BudgetExceeded, NotFound
 from mooring.core.ids import show
 from mooring.core.usage import Usage
 from mooring.journal import Journal, MeteredUsage
+from mooring.journal.errors import BudgetsChanged
 from mooring.journal.windows import starts_at_us
 
 PROJECT = "default"
@@ -36,6 +37,36 @@ def test_an_intent_reserves_its_maximum_in_every_budget_and_its_result_settles_i
         assert await _state(journal) == [(120, 0), (120, 0), (0, 0)]
 
     asyncio.run(scene())
+
+
+def test_a_removed_budget_settles_what_it_held_and_is_another_one_when_it_is_set_again(
+    journal: Journal, words: Any
+) -> None:
+    async def scene() -> None:
+        which: Any = {"scope": "user", "subject": "u", "window": "day"}
+        first = await journal.put_budget(PROJECT, **which, cap_nanos=1_000)
+        call = words.call(user="u")
+        intent = words.intent(call, held_nanos=400, budget_ids=(await journal.applying(PROJECT, user="u")).ids)
+        await journal.begin_attempt(intent, call=call)
+        assert await journal.remove_budget(PROJECT, **which) == first
+        assert await journal.budgets(PROJECT) == []
+        assert (await journal.applying(PROJECT, user="u")).ids == ()
+        await journal.finish_attempt(words.result(intent, 120), words.answer())
+        (gone,) = await journal.removed_budgets(PROJECT)
+        assert (gone.id, gone.settled_nanos, gone.held_nanos) == (first, 120, 0)
+        assert gone.removed_at_us
+        assert await journal.put_budget(PROJECT, **which, cap_nanos=500) != first
+        assert await _state(journal) == [(0, 0)]
+        with pytest.raises(BudgetsChanged):  # an intent of before
+            await journal.begin_attempt(words.intent(call, held_nanos=1, budget_ids=(first,)), call=None)
+
+    asyncio.run(scene())
+
+
+def test_a_budget_that_is_not_there_cannot_be_removed(journal: Journal) -> None:
+    with pytest.raises(NotFound) as caught:
+        asyncio.run(journal.remove_budget(PROJECT, scope="user", subject="u", window="day"))
+    assert str(caught.value) == "There is no budget of user u per day. See those that hold: mooring cost budgets"
 
 
 def test_all_or_none_a_refused_reservation_leaves_no_trace(journal: Journal, words: Any) -> None:

@@ -1,7 +1,7 @@
 """`cost`: the bill, budgets, and what the provider's export says."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -9,7 +9,17 @@ from .exits import Exit
 from .output import Column, Listing, examples, json_option, note, print_json, print_table
 
 PROJECT_OPTION = click.option("--project", default="default", show_default=True, help="Which project.")
-BUDGET_FIELDS = ("id", "scope", "subject", "window", "cap_nanos", "settled_nanos", "held_nanos", "starts_at_us")
+BUDGET_FIELDS = (
+    "id",
+    "scope",
+    "subject",
+    "window",
+    "cap_nanos",
+    "settled_nanos",
+    "held_nanos",
+    "starts_at_us",
+    "removed_at_us",
+)
 
 
 @click.group(
@@ -114,7 +124,9 @@ def report_by(project: str, group_by: str, asked: dict[str, str | None], *, as_j
 @cost_command.command(
     "budget",
     epilog=examples(
-        "mooring cost budget 25", "mooring cost budget 0.50 --scope user --subject u_42 --window day --json"
+        "mooring cost budget 25",
+        "mooring cost budget 0.50 --scope user --subject u_42 --window day --json",
+        "mooring cost budget none --scope user --subject u_42 --window day",
     ),
 )
 @click.argument("cap_usd")
@@ -136,46 +148,56 @@ def report_by(project: str, group_by: str, asked: dict[str, str | None], *, as_j
 )
 @json_option("id", "scope", "subject", "window", "cap_nanos")
 def budget(cap_usd: str, project: str, scope: str, subject: str, window: str, as_json: bool) -> None:
-    """Set a cap of CAP_USD dollars. It cannot be overshot: each call reserves its maximum before it is sent."""
+    """Set a cap of CAP_USD dollars, or remove it by `none`. It cannot be overshot: each call reserves its maximum."""
     from mooring.cli.rooms import with_rooms
     from mooring.core import ids
     from mooring.core.money import amount, show_usd
 
     try:
-        cap = amount(cap_usd)
+        cap = None if cap_usd == "none" else amount(cap_usd)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     if bool(subject) == (scope == "project"):
         raise click.UsageError(
             "--subject is for a scope beside project." if subject else f"Which {scope}? Name it with --subject."
         )
-    made = with_rooms(
-        lambda rooms: rooms.journal.put_budget(
-            project, scope=cast(Any, scope), subject=subject, window=cast(Any, window), cap_nanos=cap
+    which: dict[str, Any] = {"scope": scope, "subject": subject, "window": window}
+    budget_id = with_rooms(
+        lambda rooms: (
+            rooms.journal.remove_budget(project, **which)
+            if cap is None
+            else rooms.journal.put_budget(project, **which, cap_nanos=cap)
         )
     )
+    name = f"{scope} {subject}".strip()
     if as_json:
-        shown = {"id": ids.show("bud", made), "scope": scope, "subject": subject, "window": window, "cap_nanos": cap}
-        print_json(shown)
+        print_json({"id": ids.show("bud", budget_id), **which, "cap_nanos": cap})
+    elif cap is None:
+        click.echo(f"{name} has no budget per {window} any more.")
     else:
-        click.echo(f"{scope} {subject} may spend {show_usd(cap)} per {window}.".replace("  ", " "))
+        click.echo(f"{name} may spend {show_usd(cap)} per {window}.")
 
 
 @cost_command.command("budgets", epilog=examples("mooring cost budgets"))
 @PROJECT_OPTION
+@click.option("--removed", "is_removed", is_flag=True, help="Those that were removed, the last ones first.")
 @json_option(*BUDGET_FIELDS, is_list=True)
-def budgets(project: str, as_json: bool) -> None:
+def budgets(project: str, is_removed: bool, as_json: bool) -> None:
     """The caps, and where each window stands."""
     from mooring.cli.rooms import with_journal
     from mooring.core import ids
     from mooring.core.money import show_usd
 
-    found = with_journal(lambda journal: journal.budgets(project))
+    found = with_journal(lambda journal: journal.removed_budgets(project) if is_removed else journal.budgets(project))
     if as_json:
         shown = [{name: getattr(row, name) for name in BUDGET_FIELDS} for row in found]
         print_json([{**fields, "id": ids.show("bud", fields["id"])} for fields in shown])
     elif not found:
-        click.echo("No budget is set. Set one: mooring cost budget 25 --window month")
+        click.echo(
+            "No budget was removed."
+            if is_removed
+            else "No budget is set. Set one: mooring cost budget 25 --window month"
+        )
     else:
         titles = ("settled", "held", "cap")
         print_table(

@@ -36,7 +36,7 @@ class Attempts(Base):
 
         Raises:
             BudgetExceeded: a cap of a budget or of the run would be passed.
-            BudgetsChanged: there is a budget that the intent does not know.
+            BudgetsChanged: there is a budget that the intent does not know, or one that it names was removed.
             LeaseLost: the run has another owner.
             KeyTaken: another call has the key.
             RateLimited: as many calls as may run at once do, counted over all processes.
@@ -232,9 +232,7 @@ class Attempts(Base):
                     f" {show_usd(intent.held_nanos)}.",
                     hint="Raise the budget, wait for its next window, or ask for fewer output tokens.",
                 )
-        return BudgetExceeded(
-            "A budget of this call does not exist any more.", hint="Ask the journal again which budgets apply."
-        )
+        return BudgetsChanged()  # it was removed a moment ago
 
     # what has to be known before a transaction -----------------------------------------------------------------------
 

@@ -15,10 +15,15 @@ class KeyTaken(MooringError):
 
 
 class BudgetsChanged(MooringError):
-    """The project has a budget that the intent does not know; nothing was written. Ask which apply, and try again."""
+    """The project has a budget that the intent does not know, or lacks one that it names: nothing was written.
+
+    Ask which apply, and try again.
+    """
 
     status = 409
     code = "budgets_changed"
 
     def __init__(self) -> None:
-        super().__init__("A budget was made in the meantime.", hint="Ask the journal again which budgets apply.")
+        super().__init__(
+            "A budget was made or removed in the meantime.", hint="Ask the journal again which budgets apply."
+        )

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from mooring.core.errors import NotFound
 from mooring.core.ids import show
 from mooring.core.usage import Usage
 from mooring.storage import Lock, Tx
@@ -31,6 +32,7 @@ class BudgetState(msgspec.Struct, frozen=True):
     settled_nanos: int
     held_nanos: int
     starts_at_us: int
+    removed_at_us: int | None = None
 
 
 class Applying(NamedTuple):
@@ -109,8 +111,34 @@ class Ledger(Calls):
         self._budgets.pop(project_id, None)
         return budget_id
 
+    async def remove_budget(self, project_id: str, *, scope: Scope, subject: str, window: Period) -> bytes:
+        """Let a budget hold no more, from the next call on in every process; its id. What it held and settled stays.
+
+        Raises:
+            NotFound: there is none.
+        """
+        at_us = self._now()
+        removed = await self._database.write_async(
+            lambda tx: ledger.remove(tx, project_id, scope, subject, window, at_us)
+        )
+        if removed is None:
+            name = f"{scope} {subject}".strip()
+            raise NotFound(
+                f"There is no budget of {name} per {window}.", hint="See those that hold: mooring cost budgets"
+            )
+        self._budgets.pop(project_id, None)
+        return removed
+
+    async def removed_budgets(self, project_id: str, limit: int = 20) -> list[BudgetState]:
+        """Budgets that hold no more, the last ones first, with the window in which each was removed."""
+
+        def query(tx: Tx) -> list[BudgetState]:
+            return [self._state(tx, row, row.removed_at_us or 0) for row in ledger.removed(tx, project_id, limit)]
+
+        return await self._database.read_async(query)
+
     async def budgets(self, project_id: str) -> list[BudgetState]:
-        """Every budget with its current window."""
+        """Every budget that holds, with its current window."""
         at_us = self._now()
 
         def query(tx: Tx) -> list[BudgetState]:
@@ -123,7 +151,7 @@ class Ledger(Calls):
         scope: Any = row.scope
         start = starts_at_us(period, at_us)
         settled, held = ledger.window(tx, row.project_id, row.id, start)
-        return BudgetState(row.id, scope, row.subject, period, row.cap_nanos, settled, held, start)
+        return BudgetState(row.id, scope, row.subject, period, row.cap_nanos, settled, held, start, row.removed_at_us)
 
     async def applying(
         self,

@@ -159,7 +159,17 @@ budgets = Table(
     _text("period", required=True),
     _int("cap_nanos", required=True),
     _int("created_at_us", required=True),
-    UniqueConstraint("project_id", "scope", "subject", "period", name="budgets_once"),
+    _int("removed_at_us"),
+)
+Index(
+    "budgets_once",  # one that was removed stays as it was: set again, it is a new one
+    budgets.c.project_id,
+    budgets.c.scope,
+    budgets.c.subject,
+    budgets.c.period,
+    unique=True,
+    sqlite_where=text("removed_at_us IS NULL"),
+    postgresql_where=text("removed_at_us IS NULL"),
 )
 
 budget_windows = Table(

@@ -85,6 +85,11 @@ def test_a_cap_is_put_and_changed(browser: Open) -> None:
             assert show_usd(row["cap_nanos"]) == "$2.000000000"
             for wrong in ({**budget, "cap_usd": "much"}, {**budget, "subject": "", "cap_usd": "1"}, {"cap_usd": "1"}):
                 assert (await one.post("/ui/budgets", wrong)).status == 400
+            assert (await one.post("/ui/budgets/remove", budget)).status == 303
+            assert (await one.post("/ui/budgets/remove", budget)).status == 404
+            page = await one.get("/ui/keys")
+            assert "No budget caps this project." in page.words
+            assert "1 budget removed" in page.words
 
     asyncio.run(scene())
 
@@ -98,7 +103,7 @@ def test_who_may_not_administer_may_look_and_not_change(browser: Open) -> None:
             assert page.status == 200
             assert "can look and not change" in page.words
             one.cookies["mooring"] = "x"
-            for path in ("/ui/keys", "/ui/budgets"):
+            for path in ("/ui/keys", "/ui/budgets", "/ui/budgets/remove"):
                 denied = await one._send("POST", path, b"name=x&scope=admin", signed)
                 assert denied.status == 403
             assert len(await one.rooms.keys.list("default")) == 1

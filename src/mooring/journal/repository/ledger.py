@@ -18,6 +18,7 @@ class BudgetRow(NamedTuple):
     subject: str
     period: Period
     cap_nanos: int
+    removed_at_us: int | None = None
 
 
 def put(tx: Tx, project_id: str, row: BudgetRow, created_at_us: int) -> bytes:
@@ -25,24 +26,48 @@ def put(tx: Tx, project_id: str, row: BudgetRow, created_at_us: int) -> bytes:
     found: Any = tx.one(
         "INSERT INTO budgets (id, project_id, scope, subject, period, cap_nanos, created_at_us)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (project_id, scope, subject, period) DO UPDATE SET cap_nanos = excluded.cap_nanos RETURNING id",
+        " ON CONFLICT (project_id, scope, subject, period) WHERE removed_at_us IS NULL"
+        " DO UPDATE SET cap_nanos = excluded.cap_nanos RETURNING id",
         (row.id, project_id, row.scope, row.subject, row.period, row.cap_nanos, created_at_us),
     )
     return bytes(found[0])
 
 
+def remove(tx: Tx, project_id: str, scope: str, subject: str, period: Period, at_us: int) -> bytes | None:
+    """Mark a budget as removed; its id, or None where there is none. Attempts still settle in its windows."""
+    row = tx.one(
+        "UPDATE budgets SET removed_at_us = ? WHERE project_id = ? AND scope = ? AND subject = ? AND period = ?"
+        " AND removed_at_us IS NULL RETURNING id",
+        (at_us, project_id, scope, subject, period),
+    )
+    return bytes(row[0]) if row else None
+
+
 def of_project(tx: Tx, project_id: str) -> list[BudgetRow]:
-    """Every budget of a project, the newest last."""
+    """Every budget that holds in a project, the newest last."""
     rows = tx.all(
-        "SELECT id, project_id, scope, subject, period, cap_nanos FROM budgets WHERE project_id = ? ORDER BY id",
+        "SELECT id, project_id, scope, subject, period, cap_nanos FROM budgets"
+        " WHERE project_id = ? AND removed_at_us IS NULL ORDER BY id",
         (project_id,),
     )
     return [BudgetRow(*row) for row in rows]
 
 
+def removed(tx: Tx, project_id: str, limit: int) -> list[BudgetRow]:
+    """Budgets that hold no more, those that were removed last first."""
+    rows = tx.all(
+        "SELECT id, project_id, scope, subject, period, cap_nanos, removed_at_us FROM budgets"
+        " WHERE project_id = ? AND removed_at_us IS NOT NULL ORDER BY removed_at_us DESC, id DESC LIMIT ?",
+        (project_id, limit),
+    )
+    return [BudgetRow(*row) for row in rows]
+
+
 def newest(tx: Tx, project_id: str) -> bytes:
-    """The budget that was made last; empty where there is none. Ids rise with time."""
-    row = tx.one("SELECT id FROM budgets WHERE project_id = ? ORDER BY id DESC LIMIT 1", (project_id,))
+    """The budget that was made last, of those that hold; empty where there is none. Ids rise with time."""
+    row = tx.one(
+        "SELECT id FROM budgets WHERE project_id = ? AND removed_at_us IS NULL ORDER BY id DESC LIMIT 1", (project_id,)
+    )
     return bytes(row[0]) if row else b""
 
 
@@ -57,11 +82,12 @@ def window(tx: Tx, project_id: str, budget_id: bytes, starts_at_us: int) -> tupl
 
 
 def reserve(tx: Tx, project_id: str, budget_id: bytes, starts_at_us: int, held_nanos: int) -> bool:
-    """Hold an amount in a window, if settled + held stays within the cap; False when it would not."""
+    """Hold an amount in a window, if settled + held stays within the cap of a budget that holds; False when not."""
     return bool(
         tx.execute(
             "INSERT INTO budget_windows (budget_id, starts_at_us, held_nanos, settled_nanos)"
-            " SELECT id, ?, ?, 0 FROM budgets WHERE id = ? AND project_id = ? AND cap_nanos >= ?"
+            " SELECT id, ?, ?, 0 FROM budgets"
+            " WHERE id = ? AND project_id = ? AND cap_nanos >= ? AND removed_at_us IS NULL"
             " ON CONFLICT (budget_id, starts_at_us) DO UPDATE"
             " SET held_nanos = budget_windows.held_nanos + excluded.held_nanos"
             " WHERE budget_windows.settled_nanos + budget_windows.held_nanos + excluded.held_nanos"

@@ -84,6 +84,18 @@ async def put_budget(rooms: Server, exchange: Exchange, caller: Caller) -> str:
     return "/ui/keys"
 
 
+async def remove_budget(rooms: Server, exchange: Exchange, caller: Caller) -> str:
+    """From the next call on it holds no more."""
+    fields = await form(exchange)
+    scope, window = fields.get("scope", ""), fields.get("window", "")
+    if scope not in BUDGET_SCOPES or window not in WINDOWS:
+        raise InvalidRequest("A budget has a scope and a window.", hint="Name both.")
+    await rooms.journal.remove_budget(
+        caller.project_id, scope=cast(Scope, scope), subject=fields.get("subject", ""), window=cast(Period, window)
+    )
+    return "/ui/keys"
+
+
 async def _page(rooms: Server, caller: Caller) -> dict[str, Any]:
     now_us = rooms.clock.now_us()
     keys = [key for key in await rooms.keys.list(caller.project_id) if LOGIN not in key.scopes]
@@ -96,6 +108,7 @@ async def _page(rooms: Server, caller: Caller) -> dict[str, Any]:
         "ended": [one for one in own if one["state"] != "active"][:20],
         "sessions": [one for one in shown if one["name"] == SESSION and one["state"] == "active"],
         "budgets": sorted(budgets, key=lambda one: -one["share"]),
+        "removed": [_budget(one) for one in await rooms.journal.removed_budgets(caller.project_id)],
         "scopes": SCOPES,
         "budget_scopes": BUDGET_SCOPES,
         "windows": WINDOWS,
@@ -132,6 +145,7 @@ def _budget(budget: BudgetState) -> dict[str, Any]:
         "subject": budget.subject,
         "window": budget.window,
         "starts_at_us": budget.starts_at_us,
+        "removed_at_us": budget.removed_at_us,
         "cap_nanos": cap,
         "settled_nanos": budget.settled_nanos,
         "held_nanos": budget.held_nanos,

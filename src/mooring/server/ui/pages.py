@@ -63,6 +63,7 @@ FORMS = (
     Form("/ui/keys/{key_id}/rotate", "admin", keys.rotate),
     Form("/ui/keys/{key_id}/revoke", "admin", keys.revoke),
     Form("/ui/budgets", "admin", keys.put_budget),
+    Form("/ui/budgets/remove", "admin", keys.remove_budget),
 )
 
 

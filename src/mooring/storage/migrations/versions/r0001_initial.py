@@ -114,7 +114,15 @@ def upgrade() -> None:
         _text("period", required=True),
         _int("cap_nanos", required=True),
         _int("created_at_us", required=True),
-        sa.UniqueConstraint("project_id", "scope", "subject", "period", name="budgets_once"),
+        _int("removed_at_us"),
+    )
+    op.create_index(
+        "budgets_once",
+        "budgets",
+        ["project_id", "scope", "subject", "period"],
+        unique=True,
+        sqlite_where=sa.text("removed_at_us IS NULL"),
+        postgresql_where=sa.text("removed_at_us IS NULL"),
     )
     op.create_table(
         "call_keys",
