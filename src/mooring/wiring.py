@@ -13,18 +13,20 @@ from typing import Literal
 
 import msgspec
 
-from mooring.client.discovery import running_endpoint
+from mooring.client.discovery import Endpoint, running_endpoint
 from mooring.config import Config
 from mooring.core import ids
 from mooring.core.clock import Clock, SystemClock
-from mooring.core.errors import Unavailable, UpstreamError
+from mooring.core.errors import Unavailable, UpstreamDisconnected, UpstreamError, UpstreamTimeout
 from mooring.core.ids import NewId
 from mooring.core.messages import ChatRequest, ChatResponse
 from mooring.core.seams import Complete, Embed
 from mooring.core.text import digest
 from mooring.gateway import embeddings
+from mooring.gateway.batches import Answered, Batches, Send
 from mooring.gateway.codecs import registry as codecs
 from mooring.gateway.config import read_secret
+from mooring.gateway.files import Files
 from mooring.gateway.gateway import Gateway
 from mooring.gateway.inbound import Inbound
 from mooring.gateway.keys import Caller, Keys
@@ -33,8 +35,8 @@ from mooring.guardrails.guardrails import Guardrails
 from mooring.guardrails.redactor import Redactor
 from mooring.journal.base import TOPICS
 from mooring.journal.journal import Journal
-from mooring.journal.records import RunRef
-from mooring.net import HttpClient, Request
+from mooring.journal.records import RunRecord, RunRef
+from mooring.net import Deadlines, HttpClient, Request
 from mooring.rag import DocumentIndex, DocumentRepository, Origin, Rag, Recalled
 from mooring.storage import Blobs, Database, Home, ProcessLock
 from mooring.storage.liveness import require_same_version
@@ -46,6 +48,8 @@ from mooring.tracing.traffic import Edge, TrafficFollower
 APP_REPORT = "app.json"  # in the home's run folder: what the workers of `up --reload` have loaded
 ProcessKind = Literal["serve", "worker", "cli"]
 EMBEDDINGS_PATH = "/v1/embeddings"
+BATCH_ANSWER_BYTES = 64 * 1024 * 1024
+_BATCH_DEADLINES = Deadlines(first_byte_seconds=900.0, total_seconds=900.0)
 EMBEDDINGS_LIMIT_BYTES = 16 * 1024 * 1024
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
@@ -79,6 +83,8 @@ class Server:
     redactor: Redactor
     http: HttpClient
     rag: Rag
+    files: Files
+    batches: Batches
     spans: Spans
     projector: Projector
     edge: Edge
@@ -207,6 +213,7 @@ async def build(
             new_id=new_id,
         )
         stack.callback(rag.close)
+        files = Files(journal, clock=clock, new_id=new_id, lifetime_seconds=config.gateway.file_lifetime_seconds)
         spans = Spans(database, home.traces_path)
         stack.callback(spans.close)
         projector = Projector(journal, spans, blobs, redact=redactor, clock=clock, config=config.tracing)
@@ -225,6 +232,8 @@ async def build(
             redactor=redactor,
             http=http,
             rag=rag,
+            files=files,
+            batches=Batches(journal, files, clock=clock, new_id=new_id),
             spans=spans,
             projector=projector,
             edge=Edge(database, process_id=process_id, clock=clock, new_id=new_id),
@@ -296,6 +305,36 @@ def _through_serve(
         if response.status != 200:
             raise Refused(response.status, answer)
         return answer
+
+    return send
+
+
+def batch_send(http: HttpClient, find: Callable[[], Endpoint | None]) -> Send:
+    """Asks `serve` for one line of a batch: it owns the paid sockets, and collects the answer whoever dies."""
+
+    async def send(run: RunRecord, step: str, key: str | None, path: str, body: bytes) -> Answered:
+        endpoint = find()
+        if endpoint is None:
+            raise Unavailable("No serve runs on this home.", hint="Start `mooring up`.")
+        headers = [
+            (b"authorization", f"Bearer {endpoint.key}".encode()),
+            (b"content-type", b"application/json"),
+            (b"x-mooring-project", run.project_id.encode()),
+            (b"x-mooring-run", ids.show("run", run.id).encode()),
+            (b"x-mooring-step", step.encode()),
+            (b"x-mooring-epoch", str(run.epoch).encode()),
+            (b"x-mooring-priority", b"low"),
+        ]
+        if key is not None:
+            headers.append((b"x-mooring-on-behalf", key.encode()))
+        request = Request("POST", endpoint.url + path, headers, body)
+        try:
+            async with await http.send(request, deadlines=_BATCH_DEADLINES) as response:
+                await response.read(BATCH_ANSWER_BYTES)
+        except (UpstreamDisconnected, UpstreamTimeout) as error:
+            raise Unavailable("serve went away.") from error
+        wait = response.headers.get("retry-after") or ""
+        return Answered(response.status, float(wait) if wait.isdigit() else None)
 
     return send
 

@@ -10,7 +10,9 @@ from typing import Literal
 from .clock import Clock, SystemClock
 from .errors import InvalidRequest
 
-Prefix = Literal["run", "call", "att", "key", "doc", "chunk", "col", "exp", "proc", "rel", "bud", "job", "resp"]
+Prefix = Literal[
+    "run", "call", "att", "key", "doc", "chunk", "col", "exp", "proc", "rel", "bud", "job", "resp", "file", "batch"
+]
 NewId = Callable[[], bytes]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -22,6 +22,7 @@ from .whose import Whose, whose
 MAX_KEY_CHARACTERS = 255
 CACHE_KEYS = "cache/"
 RESPONSE_KEYS = "response/"
+FILE_KEYS = "file/"
 _EPOCH = re.compile(r"[0-9]{1,15}")
 
 
@@ -145,7 +146,12 @@ def _key(inbound: Inbound, run: RunRef | None) -> str | None:
     if key is None:
         return None if run is None else run.key
     check_key(key)
-    for prefix, owner in ((RUN_KEYS, "runs"), (CACHE_KEYS, "the cache"), (RESPONSE_KEYS, "stored responses")):
+    for prefix, owner in (
+        (RUN_KEYS, "runs"),
+        (CACHE_KEYS, "the cache"),
+        (RESPONSE_KEYS, "stored responses"),
+        (FILE_KEYS, "files"),
+    ):
         if key.startswith(prefix) and not (prefix == RUN_KEYS and inbound.caller.is_service):
             raise PermissionDenied(f"Keys that begin with '{prefix}' belong to {owner}.", hint="Choose another key.")
     return key

@@ -222,6 +222,10 @@ class GatewayConfig(Section):
     ca_bundle: str | None = Field(
         default=None, description="Certificates (PEM) of authorities that are trusted beside the system's."
     )
+    file_lifetime_seconds: int = Field(
+        default=2_592_000, gt=0, description="How long an uploaded file, or the output of a batch, can be read."
+    )
+    batch_lines_at_once: int = Field(default=8, gt=0, le=256, description="Lines of one batch that are asked at once.")
     allowed_networks: tuple[str, ...] = Field(
         default=(), description="Private networks that providers may live in, as CIDR."
     )

@@ -22,7 +22,7 @@ from mooring.storage import Database
 
 from . import asked as reading
 from . import cache, passage, raw
-from .admission import PRIORITIES, Admission, priority_of
+from .admission import Admission, priority_of
 from .asked import Asked, principal
 from .attempt import Attempts
 from .call import Call
@@ -199,13 +199,14 @@ class Gateway:
     async def _take_place(self, asked: Asked) -> None:
         """What its caller may do, then a place among those that run; Mooring's own questions run within another's."""
         inbound, request = asked.inbound, asked.request
-        priority = priority_of(inbound.header(b"x-mooring-priority"))
+        urgent = "high" if inbound.caller.is_service else None  # a worker's; batches say that they can wait
+        priority = priority_of(inbound.header(b"x-mooring-priority") or urgent)
         who = Who(inbound.caller, request.model, asked.user, len(asked.body), request.max_output_tokens)
         asked.slot = await self._limits.take(who)
         if inbound.is_internal:
             return
         try:
-            await self._admission.enter(PRIORITIES["high"] if inbound.caller.is_service else priority)
+            await self._admission.enter(priority)
         except BaseException:
             asked.slot.release()
             raise

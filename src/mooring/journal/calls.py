@@ -127,6 +127,13 @@ class Calls(Attempts):
 
         return await self._database.read_async(query)
 
+    async def with_keys(
+        self, project_id: str, prefix: str, *, limit: int = 100, before: str | None = None
+    ) -> list[CallRecord]:
+        """Calls whose key begins so and is in force, the newest first; `before` is the last key of the page before."""
+        at_us = self._now()
+        return await self._database.read_async(lambda tx: calls.with_keys(tx, project_id, prefix, at_us, limit, before))
+
     async def free_key(self, project_id: str, call_id: bytes) -> None:
         """End the key of a call before its time: nobody can be answered by it any more."""
 

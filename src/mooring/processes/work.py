@@ -7,11 +7,13 @@ from pathlib import Path
 
 from mooring.agents import AgentRunner, LoadedApp, load
 from mooring.client import AsyncClient
+from mooring.client.discovery import running_endpoint
 from mooring.config import Config
+from mooring.gateway.batches import BatchHandler
 from mooring.rag import IngestHandler
 from mooring.storage.database import engine_of, is_current
 from mooring.storage.home import Home
-from mooring.wiring import Server, build
+from mooring.wiring import Server, batch_send, build
 
 from .reload import write_report
 from .upkeep import keep
@@ -72,7 +74,14 @@ def handlers(rooms: Server, *, load: Load = load) -> dict[str, Handler]:
     """Who does what, by the name in the run's row."""
     agents = AgentRunner(rooms.journal, client, clock=rooms.clock, new_id=rooms.new_id, load=load)
     ingest = IngestHandler(rooms.rag, rooms.journal)
-    return {"agent": agents.run, "ingest": ingest.run}
+    batch = BatchHandler(
+        rooms.journal,
+        rooms.files,
+        batch_send(rooms.http, lambda: running_endpoint(rooms.home.path)),
+        clock=rooms.clock,
+        lines_at_once=rooms.config.gateway.batch_lines_at_once,
+    )
+    return {"agent": agents.run, "ingest": ingest.run, batch.name: batch.run}
 
 
 def client() -> AsyncClient:

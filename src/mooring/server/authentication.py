@@ -7,6 +7,7 @@ import hmac
 from urllib.parse import urlsplit
 
 from mooring.config import ServerSection
+from mooring.core import ids
 from mooring.core.errors import NotAuthenticated, PermissionDenied, Unavailable
 from mooring.core.protocol import HEADER, PROTOCOL
 from mooring.gateway.keys import Caller
@@ -32,7 +33,9 @@ class Authentication:
             )
         if hmac.compare_digest(secret.encode(), self._service_key):
             _require_same_protocol(exchange)
-            return Caller.service(exchange.header(b"x-mooring-project") or "default")
+            behalf = exchange.header(b"x-mooring-on-behalf")
+            project_id = exchange.header(b"x-mooring-project") or "default"
+            return Caller.service(project_id, None if behalf is None else ids.read("key", behalf))
         caller = await self._keys.verify(secret)
         if access not in caller.scopes:
             raise PermissionDenied(

@@ -3,10 +3,12 @@
 from mooring.wiring import Server
 
 from . import (
+    batches,
     calls,
     chat,
     collections,
     embeddings,
+    files,
     gemini,
     health,
     messages,
@@ -44,6 +46,8 @@ def create_application(rooms: Server) -> Application:
         *metrics.routes(rooms, counts),
         *health.routes(rooms),
         *plain.routes(rooms),
+        *files.routes(rooms),
+        *batches.routes(rooms),
         *pages.routes(rooms),
         *passthrough.routes(rooms),  # whatever else begins with a provider's name
     ]

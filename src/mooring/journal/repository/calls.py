@@ -130,6 +130,18 @@ def find_key(tx: Tx, project_id: str, key: str, at_us: int) -> tuple[CallRecord,
     return (call, bytes(row[1])) if row and call else None
 
 
+def with_keys(tx: Tx, project_id: str, prefix: str, at_us: int, limit: int, before: str | None) -> list[CallRecord]:
+    """Calls that hold a key which begins so and is still in force, by key, the last first."""
+    end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    rows = tx.all(
+        "SELECT call_id FROM call_keys WHERE project_id = ? AND call_key >= ? AND call_key < ?"
+        " AND (expires_at_us IS NULL OR expires_at_us > ?) ORDER BY call_key DESC LIMIT ?",
+        (project_id, prefix, end if before is None else before, at_us, limit),
+    )
+    found = (find(tx, project_id, row[0]) for row in rows)
+    return [call for call in found if call is not None]
+
+
 def free_key(tx: Tx, project_id: str, key: str, call_id: bytes) -> None:
     """Let the next call have the key."""
     tx.execute(
