@@ -23,7 +23,8 @@ from mooring.core.messages import ChatRequest, ChatResponse
 from mooring.core.seams import Complete, Embed
 from mooring.core.text import digest
 from mooring.gateway import embeddings
-from mooring.gateway.batches import Answered, Batches, Send
+from mooring.gateway.batch_work import Answered, Send
+from mooring.gateway.batches import Batches
 from mooring.gateway.codecs import registry as codecs
 from mooring.gateway.config import read_secret
 from mooring.gateway.files import Files

@@ -8,7 +8,8 @@ from tests.docs.pages import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
 SOURCE = ROOT / "src" / "mooring"
-INTERNAL_HEADERS = {"x-mooring-on-behalf", "x-mooring-project", "x-mooring-protocol"}  # from the home's own processes only
+# From the home's own processes only.
+INTERNAL_HEADERS = {"x-mooring-on-behalf", "x-mooring-project", "x-mooring-protocol"}
 
 
 def script() -> ModuleType:

@@ -10,8 +10,10 @@ import pytest
 
 from mooring.client.discovery import Endpoint
 from mooring.core.ids import read as read_id
-from mooring.gateway import batches
-from mooring.gateway.batches import BatchHandler, BatchInput, Send, read_lines
+from mooring.gateway import batch_work
+from mooring.gateway.batch_lines import read_lines
+from mooring.gateway.batch_work import BatchHandler, Send
+from mooring.gateway.batches import BatchInput
 from mooring.journal.records import NewRun, RunRecord
 from mooring.wiring import batch_send
 
@@ -153,7 +155,7 @@ def test_lines_are_worked_off_and_their_answers_and_errors_lie_in_two_files(play
 
 
 def test_whoever_takes_over_buys_nothing_again(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "RENEW_SECONDS", 600.0)  # the first worker does not keep its lease
+    monkeypatch.setattr(batch_work, "RENEW_SECONDS", 600.0)  # the first worker does not keep its lease
 
     async def scenario(site: Site) -> None:
         batch = await create(site, [line(str(number), f"line {number}") for number in range(12)])
@@ -199,7 +201,7 @@ def test_a_file_with_a_line_that_is_no_request_is_refused_whole(play: Play) -> N
 
 
 def test_a_cancelled_batch_shows_what_had_come(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "RENEW_SECONDS", 600.0)
+    monkeypatch.setattr(batch_work, "RENEW_SECONDS", 600.0)
 
     async def scenario(site: Site) -> None:
         batch = await create(site, [line(str(number), f"line {number}") for number in range(6)])

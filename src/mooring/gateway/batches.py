@@ -4,21 +4,20 @@ What came of the lines is read from the journal, so nothing is counted twice: a 
 again by its key, gets what was recorded, joins what is under way, and buys only what was never asked.
 """
 
-import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from mooring.core import ids
 from mooring.core.clock import Clock
-from mooring.core.errors import InvalidRequest, LeaseLost, MooringError, NotFound, StorageError, Unavailable
+from mooring.core.errors import InvalidRequest, NotFound
 from mooring.core.ids import NewId
 from mooring.core.text import digest
 from mooring.journal.journal import Journal
 from mooring.journal.records import CallRecord, NewRun, RunRecord
 
+from .batch_lines import Fault, Line, read_lines, step_of
 from .files import Files
 from .keys import Caller
 
@@ -32,14 +31,7 @@ ENDPOINTS = (
     "/v1/rerank",
     "/v1/images/generations",
 )
-MOST_LINES = 50_000
 WINDOW_SECONDS = 86_400
-PROGRESS_LINES = 25
-TRIES = 8
-RENEW_SECONDS = 2.0
-AWAY_SECONDS = 0.5
-MOST_WAIT_SECONDS = 30.0
-_AGAIN = frozenset({429, 503})  # too much at the moment, and nothing was paid
 _encode = msgspec.json.encode
 
 
@@ -52,31 +44,6 @@ class BatchInput(msgspec.Struct, frozen=True, omit_defaults=True):
     metadata: dict[str, str] = {}
     window_seconds: int = WINDOW_SECONDS
     output_seconds: int | None = None
-
-
-class Line(msgspec.Struct, frozen=True):
-    """One request of the file."""
-
-    custom_id: str
-    method: str
-    url: str
-    body: msgspec.Raw
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """What is wrong with a line, before anything is sent."""
-
-    line: int
-    code: str
-    message: str
-    param: str | None = None
-
-
-class Answered(NamedTuple):
-    """What serve said to one line."""
-
-    status: int
-    retry_after_seconds: float | None = None
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -96,13 +63,8 @@ class BatchOutput(msgspec.Struct, frozen=True, omit_defaults=True):
     faults: tuple[Fault, ...] = ()
 
 
-# Asks serve: the run, the step, the key on whose behalf, the path and the body.
-Send = Callable[[RunRecord, str, str | None, str, bytes], Awaitable[Answered]]
-_decode_line = msgspec.json.Decoder(Line).decode
-
-
 class Batches:
-    """Creates, shows, lists and cancels. The work itself is `BatchHandler`'s."""
+    """Creates, shows, lists and cancels. The work itself is in `batch_work.py`."""
 
     def __init__(self, journal: Journal, files: Files, *, clock: Clock, new_id: NewId) -> None:
         self._journal = journal
@@ -170,7 +132,7 @@ class Batches:
         if run.output is not None:
             output = msgspec.json.decode(run.output, type=BatchOutput)
         elif run.state == "cancelled":
-            output = await Results(self._journal, self._files).write(run, wanted, None)
+            output = await self._written(run, wanted)
         else:
             output = BatchOutput(await self._progress(run))
         created = run.created_at_us // 1_000_000
@@ -195,6 +157,13 @@ class Batches:
             "metadata": wanted.metadata or None,
             "run_id": ids.show("run", run.id),
         }
+
+    async def _written(self, run: RunRecord, wanted: BatchInput) -> BatchOutput:
+        """The files of what had come by the end of a cancelled batch; none where its own file is gone."""
+        try:
+            return await Results(self._journal, self._files).write(run, wanted, None)
+        except NotFound:
+            return BatchOutput(await self._progress(run))
 
     async def _progress(self, run: RunRecord) -> Progress:
         events = await self._journal.events(run.project_id, run.id)
@@ -298,150 +267,3 @@ def _unasked(run: RunRecord, line: Line, code: str) -> bytes:
     error = {"code": code, "message": "This request was not asked before the batch had ended."}
     identity = f"{ids.show('batch', run.id)}/{line.custom_id}"
     return _encode({"id": identity, "custom_id": line.custom_id, "response": None, "error": error})
-
-
-def step_of(custom_id: str) -> str:
-    """The step of a line: by its own name, so that a key means the same line whoever works it off."""
-    return f"line/{digest(custom_id.encode()).hex()[:24]}"
-
-
-def read_lines(data: bytes, endpoint: str) -> tuple[list[Line], list[Fault]]:
-    """The requests of a file, and what is wrong with those that are none."""
-    lines: list[Line] = []
-    faults: list[Fault] = []
-    seen: set[str] = set()
-    rows = [(number, row) for number, row in enumerate(data.split(b"\n"), 1) if row.strip()]
-    if not rows:
-        return [], [Fault(0, "empty_file", "The file holds no request.")]
-    if len(rows) > MOST_LINES:
-        return [], [Fault(0, "too_many_tasks", f"The file holds more than {MOST_LINES:,} requests.")]
-    for number, row in rows:
-        fault, line = _read_line(number, row, endpoint, seen)
-        if fault is not None:
-            faults.append(fault)
-        elif line is not None:
-            seen.add(line.custom_id)
-            lines.append(line)
-    return lines, faults
-
-
-def _read_line(number: int, row: bytes, endpoint: str, seen: set[str]) -> tuple[Fault | None, Line | None]:
-    try:
-        line = _decode_line(row)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Fault(number, "invalid_json_line", f"This line is no request: {error}."), None
-    if not line.custom_id or line.custom_id in seen:
-        return Fault(number, "duplicate_custom_id", "Its custom_id is empty or came before.", "custom_id"), None
-    if line.method != "POST" or line.url != endpoint:
-        return Fault(number, "mismatched_endpoint", f"It does not POST to {endpoint}.", "url"), None
-    if not bytes(line.body).lstrip().startswith(b"{") or b'"stream":true' in bytes(line.body).replace(b" ", b""):
-        return Fault(number, "invalid_body", "Its body is no object, or asks for a stream.", "body"), None
-    return None, line
-
-
-class BatchHandler:
-    """Runs of the handler `batch`: so many lines at once; an event of progress now and then; then the two files."""
-
-    name = HANDLER
-
-    def __init__(self, journal: Journal, files: Files, send: Send, *, clock: Clock, lines_at_once: int) -> None:
-        self._journal = journal
-        self._files = files
-        self._send = send
-        self._clock = clock
-        self._places = lines_at_once
-
-    async def run(self, record: RunRecord) -> None:
-        """Work it off, and close the run; a lost lease ends it without a word.
-
-        Raises:
-            LeaseLost: another worker has the run, or it was cancelled.
-        """
-        working, renewing = asyncio.create_task(self._work(record)), asyncio.create_task(self._renew(record))
-        try:
-            await asyncio.wait((working, renewing), return_when=asyncio.FIRST_COMPLETED)
-            if renewing.done():
-                renewing.result()  # raises LeaseLost
-            await working
-        finally:
-            for task in (working, renewing):
-                task.cancel()
-            await asyncio.gather(working, renewing, return_exceptions=True)
-
-    async def _renew(self, record: RunRecord) -> None:
-        while True:
-            await asyncio.sleep(RENEW_SECONDS)
-            with contextlib.suppress(StorageError):  # the next time may do; what is written is fenced anyway
-                await self._journal.renew(record.id, record.epoch)
-
-    async def _work(self, record: RunRecord) -> None:
-        try:
-            wanted = msgspec.json.decode(record.input, type=BatchInput)
-            data = await self._files.content(record.project_id, wanted.input_file_id)
-            lines, faults = read_lines(data, wanted.endpoint)
-            if faults:
-                output = BatchOutput(Progress(len(lines)), faults=tuple(faults[:100]))
-                await self._end(record, "failed", output, "batch_invalid", "The file holds lines that are no requests.")
-                return
-            is_expired = await self._lines(record, wanted, lines)
-            output = await Results(self._journal, self._files).write(record, wanted, "batch_expired")
-        except LeaseLost:
-            raise
-        except MooringError as error:
-            await self._end(record, "failed", BatchOutput(), error.code, str(error))
-            return
-        if is_expired:
-            await self._end(record, "failed", output, "batch_expired", "Its window is over.")
-        else:
-            await self._end(record, "completed", output)
-
-    async def _end(
-        self, record: RunRecord, state: Any, output: BatchOutput, code: str | None = None, message: str | None = None
-    ) -> None:
-        await self._journal.finish_run(
-            record.id, record.epoch, state, output=_encode(output), error_code=code, error_message=message
-        )
-
-    async def _lines(self, record: RunRecord, wanted: BatchInput, lines: Sequence[Line]) -> bool:
-        """Ask them all; whether the window was over before that."""
-        until_us = record.created_at_us + wanted.window_seconds * 1_000_000
-        waiting = iter(lines)
-        counts = Progress(len(lines))
-        is_expired = False
-
-        async def work() -> None:
-            nonlocal counts, is_expired
-            for line in waiting:
-                if self._clock.now_us() >= until_us:
-                    is_expired = True
-                    return
-                is_good = await self._ask(record, wanted, line) < 400
-                counts = Progress(counts.total, counts.completed + is_good, counts.failed + (not is_good))
-                if (counts.completed + counts.failed) % PROGRESS_LINES == 0:
-                    await self._journal.append(record.id, record.epoch, "batch.progress", _encode(counts))
-
-        await self._journal.append(record.id, record.epoch, "batch.progress", _encode(counts))
-        tasks = [asyncio.create_task(work()) for _ in range(min(self._places, len(lines)))]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        return is_expired
-
-    async def _ask(self, record: RunRecord, wanted: BatchInput, line: Line) -> int:
-        """One line's status. What is too much at the moment is asked again; with serve away it waits."""
-        number = 0
-        while True:
-            try:
-                answer = await self._send(record, step_of(line.custom_id), wanted.key, line.url, bytes(line.body))
-            except Unavailable:
-                await asyncio.sleep(AWAY_SECONDS)
-                continue
-            number += 1
-            if answer.status not in _AGAIN or number == TRIES:
-                return answer.status
-            await asyncio.sleep(min(answer.retry_after_seconds or 2.0**number, MOST_WAIT_SECONDS))

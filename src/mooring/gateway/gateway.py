@@ -26,7 +26,7 @@ from .admission import Admission, priority_of
 from .asked import Asked, principal
 from .attempt import Attempts
 from .call import Call
-from .catalogue import Listed, catalogue
+from .catalogue import Listed, as_model, catalogue
 from .codecs import Codec
 from .codecs import registry as codecs
 from .config import GatewayConfig, ProviderConfig
@@ -140,8 +140,8 @@ class Gateway:
             return self._refused(asked, error)
 
     async def models(self, caller: Caller) -> list[dict[str, Any]]:
-        """The models that can be named from the configuration, in OpenAI's shape."""
-        return [{"id": name, "object": "model", "created": 0, "owned_by": "mooring"} for name in self._router.names()]
+        """The models that can be named from the configuration, in OpenAI's shape, with all that is known of them."""
+        return [as_model(one) for one in await asyncio.to_thread(self.catalogue)]
 
     def context_of(self, name: str) -> int | None:
         """The context of a model that can be asked, if it is declared: the smallest of its targets.
@@ -151,6 +151,16 @@ class Gateway:
         """
         declared = [target.facts.context_tokens for target in self._router.plan(name).targets]
         return min((tokens for tokens in declared if tokens is not None), default=None)
+
+    async def model(self, name: str) -> dict[str, Any]:
+        """One of them, or any other that can be called.
+
+        Raises:
+            NotFound: nobody serves this name.
+        """
+        self._router.plan(name)
+        listed = await asyncio.to_thread(self.catalogue, (name,))
+        return as_model(next(one for one in listed if one.name == name))
 
     def offer(self, found: Mapping[str, ProviderConfig]) -> None:
         """Model servers that answer on this machine, beside the configured providers; replaces the last offer."""

@@ -133,6 +133,18 @@ class Prices:
             self._known[place] = self._resolve(vendor, model, to_datetime(at_us), kind, variant)
         return self._known[place]
 
+    def context_tokens(self, vendor: Vendor, model: str) -> int | None:
+        """The model's context, where the list knows it."""
+        if vendor.price_provider is None:
+            return None
+        try:
+            snapshot = late("genai_prices.data_snapshot").get_snapshot()
+            _, info = snapshot.find_provider_model(model, None, vendor.price_provider, None)
+        except LookupError:
+            return None
+        found: int | None = info.context_window
+        return found
+
     def _resolve(self, vendor: Vendor, model: str, moment: datetime, kind: Kind, variant: str) -> PriceSheet | None:
         if kind == "passthrough":
             configured = _of_path(vendor.config.prices, f"/{model}")

@@ -1,4 +1,4 @@
-"""The built-in models behind the OpenAI wire, on loopback: chat completions, embeddings and the list of models.
+"""The built-in models behind the OpenAI wire, on loopback: chat completions, embeddings, rerank, the list.
 
 They are free, and never repeat an effect: an answer is a pure function of the request.
 """
@@ -14,6 +14,7 @@ from starlette.routing import Route
 from mooring.core.clock import Clock, SystemClock
 from mooring.core.errors import MooringError, TooLarge
 from mooring.core.ids import NewId, new_id, show
+from mooring.core.registry import late
 
 from . import embedding, wire
 from .prompt import parse
@@ -55,6 +56,17 @@ def create_app(shelf: Shelf, *, clock: Clock | None = None, new_id: NewId = new_
         headers = {"x-request-id": "embed-" + show("call", new_id()).removeprefix("call_")}
         return Response(embedding.answer(body, found), media_type="application/json", headers=headers)
 
+    async def rank(request: Request) -> Response:
+        try:
+            raw = await _body(request)
+            ranking = late("mooring.local.ranking")  # numpy: only for those who have the weights
+            body, texts = ranking.decode(raw)
+            model = await shelf.model()
+        except MooringError as error:
+            return Response(wire.error_body(error), status_code=error.status, media_type="application/json")
+        headers = {"x-request-id": "rank-" + show("call", new_id()).removeprefix("call_")}
+        return Response(await ranking.answer(body, texts, model), media_type="application/json", headers=headers)
+
     async def models(request: Request) -> Response:
         names = (*wire.MODELS, *embedding.MODELS)
         data = [{"id": name, "object": "model", "created": 0, "owned_by": "mooring"} for name in names]
@@ -67,6 +79,7 @@ def create_app(shelf: Shelf, *, clock: Clock | None = None, new_id: NewId = new_
         routes=[
             Route("/v1/chat/completions", chat, methods=["POST"]),
             Route("/v1/embeddings", embed, methods=["POST"]),
+            Route("/v1/rerank", rank, methods=["POST"]),
             Route("/v1/models", models, methods=["GET"]),
             Route("/healthz", health, methods=["GET"]),
         ]

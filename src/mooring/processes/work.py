@@ -9,7 +9,7 @@ from mooring.agents import AgentRunner, LoadedApp, load
 from mooring.client import AsyncClient
 from mooring.client.discovery import running_endpoint
 from mooring.config import Config
-from mooring.gateway.batches import BatchHandler
+from mooring.gateway.batch_work import BatchHandler
 from mooring.rag import IngestHandler
 from mooring.storage.database import engine_of, is_current
 from mooring.storage.home import Home

@@ -31,8 +31,7 @@ def routes(rooms: Server) -> list[Route]:
         name = exchange.params["model"]
         if exchange.header(b"x-goog-api-key") is not None:
             return gemini.described(rooms, name)
-        rooms.gateway.context_of(name)
-        return json_reply({"id": name, "object": "model", "created": 0, "owned_by": "mooring"})
+        return json_reply(await rooms.gateway.model(name))
 
     async def targets(exchange: Exchange) -> Reply:
         return json_reply({"object": "list", "data": rooms.gateway.targets()})
