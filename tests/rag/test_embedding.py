@@ -8,7 +8,7 @@ from tests.rag.conftest import PROJECT, Shelf
 from tests.rag.hashing import HashingEmbedder
 
 from mooring.core.errors import InvalidRequest, UpstreamTimeout
-from mooring.rag.repository import EmbeddingRepository
+from mooring.rag.repository import EmbeddingRepository, Vector
 
 
 @pytest.fixture
@@ -143,5 +143,7 @@ def test_a_vector_of_a_passage_that_is_gone_is_not_stored(shelf: Shelf, model: H
     shelf.write("a.md", "pears")
     shelf.ingest()
     collection = asyncio.run(shelf.rag.collections(PROJECT))[0]
-    asyncio.run(EmbeddingRepository(shelf.database).put(PROJECT, collection.id, "local/minilm", {b"x" * 16: b"00"}))
+    asyncio.run(
+        EmbeddingRepository(shelf.database).put(PROJECT, collection.id, "local/minilm", {b"x" * 16: Vector(1, b"00")})
+    )
     assert len(rows(shelf)) == 1

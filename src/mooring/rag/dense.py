@@ -1,23 +1,27 @@
-"""Nearest vectors: an exact float16 scan up to 50,000 chunks; above, binary codes first, then the vectors of the best.
+"""Nearest vectors: an exact float16 scan up to 50,000; above, binary codes first, then those of the best chunks.
 
+A chunk has a vector for each of its windows, and is as near as the nearest of them.
 Codes are the signs of the numbers, kept column by column, so that a scan is a few passes over memory.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-EXACT_UP_TO = 50_000  # chunks; 38 MB of vectors with 384 dimensions
-CANDIDATES = 500  # of the codes, whose vectors are then compared: recall@10 .992
+EXACT_UP_TO = 50_000  # vectors; 38 MB with 384 dimensions
+CANDIDATES = 500  # chunks by their codes, whose vectors are then compared: recall@10 .992
 _BLOCK = 4096  # rows that are made float32 at once
 
+Number = TypeVar("Number", np.float32, np.int32)
 ReadVectors = Callable[[Sequence[bytes]], dict[bytes, bytes]]
 
 
 class Vectors:
     """One collection's vectors, in memory: whole, or as codes beside a function that reads some.
 
+    `rows` hold the vectors of a chunk, one after the other; `windows` how many, without it one of each.
     `owners` are the documents of the chunks; without them a search cannot be held to some documents.
     """
 
@@ -27,23 +31,24 @@ class Vectors:
         rows: list[bytes],
         *,
         owners: Sequence[bytes] = (),
+        windows: Sequence[int] = (),
         exact_up_to: int = EXACT_UP_TO,
     ) -> None:
-        size = len(rows[0]) if rows else 0
-        alike = [(chunk_id, row) for chunk_id, row in zip(chunk_ids, rows, strict=True) if len(row) == size]
-        self.chunk_ids = [chunk_id for chunk_id, _ in alike]
+        counts = windows or [1] * len(rows)
+        size = len(rows[0]) // counts[0] if rows else 0
+        alike = [place for place, row in enumerate(rows) if len(row) == size * counts[place]]
+        self.chunk_ids = [chunk_ids[place] for place in alike]
         numbers: dict[bytes, int] = {}
-        kept = [
-            numbers.setdefault(owner, len(numbers))
-            for owner, row in zip(owners, rows, strict=False)
-            if len(row) == size
-        ]
+        kept = [numbers.setdefault(owners[place], len(numbers)) for place in alike] if owners else []
         self._numbers = numbers
         self._owners = np.array(kept, dtype=np.int32)
         self.dimensions = size // 2
         self._places = {chunk_id: place for place, chunk_id in enumerate(self.chunk_ids)}
-        matrix = np.frombuffer(b"".join(row for _, row in alike), dtype="<f2").reshape(len(alike), self.dimensions)
-        self.is_exact = len(alike) <= exact_up_to
+        joined = b"".join(rows[place] for place in alike)
+        matrix = np.frombuffer(joined, dtype="<f2").reshape(-1, max(self.dimensions, 1))
+        ends = np.cumsum([counts[place] for place in alike], dtype=np.int64)
+        self._starts = None if len(matrix) == len(alike) else np.concatenate(([0], ends[:-1]))
+        self.is_exact = len(matrix) <= exact_up_to
         self._matrix = matrix if self.is_exact else None
         self._codes = None if self.is_exact else np.ascontiguousarray(codes_of(matrix).T)
 
@@ -69,22 +74,26 @@ class Vectors:
         if not self.chunk_ids or query.shape[0] != self.dimensions:
             return [], {}
         if self._matrix is not None:
-            scores = scan(self._matrix, query)
+            scores = self._by_chunk(scan(self._matrix, query))
             best = [(self.chunk_ids[place], float(scores[place])) for place in self._largest(scores, limit, among)]
             return best, {each: float(scores[self._places[each]]) for each in also if each in self._places}
         places = self._nearest_codes(query, among)
         found = read([*(self.chunk_ids[place] for place in places), *also])
-        cosines = {each: float(unpack(row) @ query) for each, row in found.items() if len(row) == 2 * self.dimensions}
+        cosines = {each: nearest(row, query) for each, row in found.items() if len(row) % (2 * self.dimensions) == 0}
         near = {self.chunk_ids[place] for place in places}
         ranked = sorted(((each, cosines[each]) for each in near & cosines.keys()), key=lambda item: (-item[1], item[0]))
         return ranked[:limit], {each: cosines[each] for each in also if each in cosines}
 
     def _nearest_codes(self, query: NDArray[np.float32], among: Collection[bytes] | None) -> list[int]:
         assert self._codes is not None
-        distances = np.zeros(len(self.chunk_ids), dtype=np.uint16)
+        distances = np.zeros(self._codes.shape[1], dtype=np.uint16)
         for column, word in zip(self._codes, codes_of(query[None, :])[0], strict=True):
             distances += np.bitwise_count(column ^ word)
-        return self._largest(-distances.astype(np.int32), CANDIDATES, among)
+        return self._largest(self._by_chunk(-distances.astype(np.int32)), CANDIDATES, among)
+
+    def _by_chunk(self, scores: NDArray[Number]) -> NDArray[Number]:
+        """The best of each chunk's windows."""
+        return scores if self._starts is None else np.maximum.reduceat(scores, self._starts)
 
     def _largest(
         self, scores: NDArray[np.float32] | NDArray[np.int32], limit: int, among: Collection[bytes] | None
@@ -122,6 +131,7 @@ def codes_of(rows: NDArray[np.float16] | NDArray[np.float32]) -> NDArray[np.uint
     return padded.view(np.uint64)
 
 
-def unpack(row: bytes) -> NDArray[np.float32]:
-    """A vector as the ledger keeps it."""
-    return np.frombuffer(row, dtype="<f2").astype(np.float32)
+def nearest(row: bytes, query: NDArray[np.float32]) -> float:
+    """The greatest cosine of a chunk's vectors, as the ledger keeps them."""
+    vectors = np.frombuffer(row, dtype="<f2").reshape(-1, query.shape[0])
+    return float((vectors.astype(np.float32) @ query).max(initial=-1.0))

@@ -3,7 +3,7 @@
 A batch is bought, then stored in one transaction; what is stored is never bought again.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from mooring.core.errors import MooringError, UpstreamMalformed
 from mooring.core.seams import Embed
 
-from .repository import ChunkInput, EmbeddingRepository
+from .repository import ChunkInput, EmbeddingRepository, Vector
 
-BATCH = 32  # passages of one call: about a second of the built-in model on one core
+BATCH = 32  # texts of one call: about a second of the built-in model on one core
 
 Note = Callable[[str, int, int, int], Awaitable[None]]  # path of the last one, how many, done, total
 
@@ -40,31 +40,50 @@ async def embed_pending(
     count, refused = 0, None
     for first in range(0, len(pending), BATCH):
         inputs = await repository.inputs(project_id, pending[first : first + BATCH])
-        if not inputs:
-            continue
-        vectors, reason = await _vectors(inputs, embed=embed, model=model)
-        if vectors:
-            await repository.put(project_id, collection_id, model, vectors)
-        count += len(vectors)
-        refused = refused or reason
-        if note is not None:
-            await note(inputs[-1].path, len(vectors), min(first + BATCH, len(pending)), len(pending))
-        if not vectors:
-            break
+        done = first
+        for group in _groups(inputs):
+            vectors, reason = await _vectors(group, embed=embed, model=model)
+            if vectors:
+                await repository.put(project_id, collection_id, model, vectors)
+            count += len(vectors)
+            done += len(group)
+            refused = refused or reason
+            if note is not None:
+                await note(group[-1].path, len(vectors), done, len(pending))
+            if not vectors:
+                return Embedded(count, refused)
     return Embedded(count, refused)
 
 
-async def _vectors(inputs: Sequence[ChunkInput], *, embed: Embed, model: str) -> tuple[dict[bytes, bytes], str | None]:
+def _groups(inputs: Sequence[ChunkInput]) -> Iterator[list[ChunkInput]]:
+    """Passages whose windows are at most a batch together; one passage at least."""
+    group: list[ChunkInput] = []
+    size = 0
+    for each in inputs:
+        if group and size + len(each.texts) > BATCH:
+            yield group
+            group, size = [], 0
+        group.append(each)
+        size += len(each.texts)
+    if group:
+        yield group
+
+
+async def _vectors(inputs: Sequence[ChunkInput], *, embed: Embed, model: str) -> tuple[dict[bytes, Vector], str | None]:
     """Vectors by chunk. Where the model refuses a batch for good, one passage after the other: one stops none."""
     try:
-        rows = await vectors_of([each.text for each in inputs], embed=embed, model=model)
+        rows = await vectors_of([text for each in inputs for text in each.texts], embed=embed, model=model)
     except MooringError as error:
         if error.is_retryable or error.status not in (400, 413) or len(inputs) == 1:
             return {}, str(error)
         reason: str | None = str(error)
     else:
-        return {each.chunk_id: pack(row) for each, row in zip(inputs, rows, strict=True)}, None
-    found: dict[bytes, bytes] = {}
+        ends = np.cumsum([len(each.texts) for each in inputs])
+        return {
+            each.chunk_id: Vector(len(each.texts), pack(rows[end - len(each.texts) : end]))
+            for each, end in zip(inputs, ends, strict=True)
+        }, None
+    found: dict[bytes, Vector] = {}
     for each in inputs:
         one, reason_of_one = await _vectors([each], embed=embed, model=model)
         found.update(one)
@@ -85,6 +104,6 @@ async def vectors_of(texts: Sequence[str], *, embed: Embed, model: str) -> NDArr
     return (rows / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
 
 
-def pack(row: NDArray[np.float32]) -> bytes:
-    """As the ledger keeps it."""
-    return row.astype("<f2").tobytes()
+def pack(rows: NDArray[np.float32]) -> bytes:
+    """As the ledger keeps them."""
+    return rows.astype("<f2").tobytes()

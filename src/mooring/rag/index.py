@@ -23,7 +23,7 @@ from mooring.storage import sqlite
 from .dense import Vectors
 from .repository import ChunkRecord
 
-FORM = 2  # of the tables below; a file of another form is emptied and rebuilt
+FORM = 3  # of the tables below; a file of another form is emptied and rebuilt
 MOST_QUERY_WORDS = 128  # a question has fewer; a pasted page is cut here
 VECTORS_IN_MEMORY_BYTES = 192 * 1024 * 1024  # of all collections; those that were asked longest ago leave first
 
@@ -33,7 +33,7 @@ _TABLES = (
     "CREATE TABLE indexed (document BLOB PRIMARY KEY, collection BLOB NOT NULL, version BLOB NOT NULL) WITHOUT ROWID",
     "CREATE INDEX indexed_by_collection ON indexed (collection)",
     "CREATE TABLE entries (id INTEGER PRIMARY KEY, chunk BLOB NOT NULL, document BLOB NOT NULL,"
-    " collection BLOB NOT NULL, vector BLOB)",
+    " collection BLOB NOT NULL, vector BLOB, windows INTEGER NOT NULL)",
     "CREATE INDEX entries_by_document ON entries (document)",
     "CREATE INDEX entries_by_chunk ON entries (collection, chunk)",
     "CREATE VIRTUAL TABLE passages USING fts5(scope, section, text, content = '', contentless_delete = 1,"
@@ -156,11 +156,16 @@ class DocumentIndex:
                 self._vectors.move_to_end(collection_id)
                 return known[1]
             rows = connection.execute(
-                "SELECT chunk, vector, document FROM entries WHERE collection = ? AND vector IS NOT NULL"
+                "SELECT chunk, vector, document, windows FROM entries WHERE collection = ? AND vector IS NOT NULL"
                 " ORDER BY chunk",
                 (collection_id,),
             ).fetchall()
-            vectors = Vectors([row[0] for row in rows], [row[1] for row in rows], owners=[row[2] for row in rows])
+            vectors = Vectors(
+                [row[0] for row in rows],
+                [row[1] for row in rows],
+                owners=[row[2] for row in rows],
+                windows=[row[3] for row in rows],
+            )
             self._vectors[collection_id] = (stand, vectors)
             self._vectors.move_to_end(collection_id)
             while len(self._vectors) > 1 and self._held_bytes() > VECTORS_IN_MEMORY_BYTES:
@@ -258,8 +263,8 @@ def _forget(connection: Any, document_id: bytes) -> None:
 
 def _add(connection: Any, collection_id: bytes, chunk: ChunkRecord) -> None:
     entry = connection.execute(
-        "INSERT INTO entries (chunk, document, collection, vector) VALUES (?, ?, ?, ?)",
-        (chunk.id, chunk.document_id, collection_id, chunk.vector),
+        "INSERT INTO entries (chunk, document, collection, vector, windows) VALUES (?, ?, ?, ?, ?)",
+        (chunk.id, chunk.document_id, collection_id, chunk.vector, chunk.windows),
     ).lastrowid
     connection.execute(
         "INSERT INTO passages (rowid, scope, section, text) VALUES (?, ?, ?, ?)",

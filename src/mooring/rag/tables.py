@@ -70,7 +70,8 @@ chunks = Table(
 Index("chunks_by_version", chunks.c.version_id, chunks.c.number)
 Index("chunks_by_document", chunks.c.document_id)
 
-# `vector` holds float16 numbers, little end first, L2-normalised; the index of vectors is made from them.
+# `vector` holds float16 numbers, little end first, one L2-normalised row for each of the chunk's `windows`; the
+# index of vectors is made from them.
 embeddings = Table(
     "embeddings",
     metadata,
@@ -78,6 +79,7 @@ embeddings = Table(
     Column("model", Text, primary_key=True),
     Column("project_id", Text, nullable=False),
     Column("document_id", LargeBinary, nullable=False),
+    Column("windows", BigInteger, nullable=False),
     Column("vector", LargeBinary, nullable=False),
 )
 Index("embeddings_by_document", embeddings.c.document_id, embeddings.c.model)

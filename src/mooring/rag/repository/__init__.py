@@ -3,7 +3,7 @@
 
 from .documents import DocumentRepository
 from .embeddings import EmbeddingRepository
-from .records import ChunkInput, ChunkRecord, Collection, DocumentRecord, NewVersion, Span, Stand
+from .records import ChunkInput, ChunkRecord, Collection, DocumentRecord, NewVersion, Span, Stand, Vector
 
 __all__ = [
     "ChunkInput",
@@ -15,4 +15,5 @@ __all__ = [
     "NewVersion",
     "Span",
     "Stand",
+    "Vector",
 ]

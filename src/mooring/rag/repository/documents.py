@@ -209,7 +209,7 @@ class DocumentRepository:
                 return []
             text, path, pages, document_id = head
             rows = tx.all(
-                "SELECT c.id, c.section, c.start_at, c.end_at, e.vector FROM chunks c"
+                "SELECT c.id, c.section, c.start_at, c.end_at, e.vector, e.windows FROM chunks c"
                 " LEFT JOIN embeddings e ON e.chunk_id = c.id AND e.model = ?"
                 " WHERE c.project_id = ? AND c.version_id = ? ORDER BY c.number",
                 (model or "", project_id, version_id),
@@ -225,8 +225,9 @@ class DocumentRepository:
                     text=text[start:end],
                     page=page_at(pages, start),
                     vector=_bytes(vector),
+                    windows=windows or 1,
                 )
-                for chunk_id, section, start, end, vector in rows
+                for chunk_id, section, start, end, vector, windows in rows
             ]
 
         return await self._database.read_async(query)

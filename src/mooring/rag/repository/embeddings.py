@@ -1,13 +1,14 @@
-"""Vectors of chunks, one per model, as float16 bytes: bought once, kept as long as their chunk."""
+"""Vectors of chunks by model, one for each window, as float16 bytes: bought once, kept as long as their chunk."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from mooring.rag.window import embedding_input, windows_of
 from mooring.storage import Database, Tx
 
-from .records import ChunkInput, embedding_input
+from .records import ChunkInput, Vector
 from .revision import raise_revision
 
-Kept = dict[tuple[str, str], bytes]  # (model, what was embedded) to its vector
+Kept = dict[tuple[str, str], Vector]  # (model, what was embedded) to its vectors
 
 
 class EmbeddingRepository:
@@ -43,13 +44,13 @@ class EmbeddingRepository:
                     (project_id, chunk_id),
                 )
                 if row is not None:
-                    found.append(ChunkInput(chunk_id, row[0], embedding_input(row[1], row[2])))
+                    found.append(ChunkInput(chunk_id, row[0], windows_of(row[1], row[2])))
             return found
 
         return await self._database.read_async(query)
 
-    async def put(self, project_id: str, collection_id: bytes, model: str, vectors: Mapping[bytes, bytes]) -> None:
-        """Store vectors; a chunk that is gone by now takes none, and one that has its vector keeps it."""
+    async def put(self, project_id: str, collection_id: bytes, model: str, vectors: Mapping[bytes, Vector]) -> None:
+        """Store vectors; a chunk that is gone by now takes none, and one that has its own keeps them."""
 
         def operation(tx: Tx) -> None:
             raise_revision(tx, project_id, collection_id)
@@ -63,12 +64,15 @@ def kept_embeddings(tx: Tx, project_id: str, document_id: bytes) -> Kept:
     """The vectors of a document by what was embedded."""
     rows = tx.all(
         "SELECT e.model, c.section,"
-        " substr(v.text, CAST(c.start_at + 1 AS INTEGER), CAST(c.end_at - c.start_at AS INTEGER)), e.vector"
+        " substr(v.text, CAST(c.start_at + 1 AS INTEGER), CAST(c.end_at - c.start_at AS INTEGER)), e.windows, e.vector"
         " FROM embeddings e JOIN chunks c ON c.id = e.chunk_id JOIN document_versions v ON v.id = c.version_id"
         " WHERE e.project_id = ? AND e.document_id = ?",
         (project_id, document_id),
     )
-    return {(model, embedding_input(section, text)): bytes(vector) for model, section, text, vector in rows}
+    return {
+        (model, embedding_input(section, text)): Vector(windows, bytes(vector))
+        for model, section, text, windows, vector in rows
+    }
 
 
 def keep_embeddings(
@@ -81,8 +85,9 @@ def keep_embeddings(
             vector = kept.get((model, text))
             if vector is not None:
                 tx.execute(
-                    "INSERT INTO embeddings (chunk_id, model, project_id, document_id, vector) VALUES (?, ?, ?, ?, ?)",
-                    (chunk_id, model, project_id, document_id, vector),
+                    "INSERT INTO embeddings (chunk_id, model, project_id, document_id, windows, vector)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    (chunk_id, model, project_id, document_id, vector.windows, vector.rows),
                 )
 
 
@@ -91,10 +96,11 @@ def drop_embeddings(tx: Tx, project_id: str, document_id: bytes) -> None:
     tx.execute("DELETE FROM embeddings WHERE project_id = ? AND document_id = ?", (project_id, document_id))
 
 
-def _insert(tx: Tx, project_id: str, model: str, chunk_id: bytes, vector: bytes) -> None:
+def _insert(tx: Tx, project_id: str, model: str, chunk_id: bytes, vector: Vector) -> None:
     tx.execute(
-        "INSERT INTO embeddings (chunk_id, model, project_id, document_id, vector)"
-        " SELECT c.id, ?, c.project_id, c.document_id, ? FROM chunks c WHERE c.project_id = ? AND c.id = ?"
+        "INSERT INTO embeddings (chunk_id, model, project_id, document_id, windows, vector)"
+        " SELECT c.id, ?, c.project_id, c.document_id, CAST(? AS BIGINT), ? FROM chunks c"
+        " WHERE c.project_id = ? AND c.id = ?"
         " ON CONFLICT (chunk_id, model) DO NOTHING",
-        (model, vector, project_id, chunk_id),
+        (model, vector.windows, vector.rows, project_id, chunk_id),
     )

@@ -4,6 +4,7 @@ import msgspec
 
 from mooring.core.text import digest
 from mooring.rag.contracts import Piece
+from mooring.rag.window import embedding_input
 
 
 class Collection(msgspec.Struct, frozen=True):
@@ -48,12 +49,15 @@ class NewVersion(msgspec.Struct, frozen=True):
 
     @property
     def inputs(self) -> list[str]:
-        """What is embedded of each piece."""
+        """What decides each piece's vectors."""
         return [embedding_input(piece.section, self.text[piece.start : piece.end]) for piece in self.pieces]
 
 
 class ChunkRecord(msgspec.Struct, frozen=True):
-    """A chunk of a current version: `text` is its span of the document's stored text."""
+    """A chunk of a current version: `text` is its span of the document's stored text.
+
+    `vector` holds one vector for each of its `windows`, one after the other.
+    """
 
     id: bytes
     document_id: bytes
@@ -64,11 +68,7 @@ class ChunkRecord(msgspec.Struct, frozen=True):
     text: str
     page: int | None = None
     vector: bytes | None = None
-
-    @property
-    def input(self) -> str:
-        """What is embedded of it."""
-        return embedding_input(self.section, self.text)
+    windows: int = 1
 
 
 class ChunkInput(msgspec.Struct, frozen=True):
@@ -76,7 +76,14 @@ class ChunkInput(msgspec.Struct, frozen=True):
 
     chunk_id: bytes
     path: str
-    text: str
+    texts: tuple[str, ...]
+
+
+class Vector(msgspec.Struct, frozen=True):
+    """What a model made of a chunk: float16 numbers, one row for each of its windows, one after the other."""
+
+    windows: int
+    rows: bytes
 
 
 class Stand(msgspec.Struct, frozen=True):
@@ -96,8 +103,3 @@ class Span(msgspec.Struct, frozen=True):
     document_id: bytes
     start: int
     end: int
-
-
-def embedding_input(section: str, text: str) -> str:
-    """The text that stands for a chunk: the headings above it, then its words."""
-    return f"{section}\n{text}" if section and not text.startswith(section) else text

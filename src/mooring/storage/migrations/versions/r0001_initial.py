@@ -297,6 +297,7 @@ def upgrade() -> None:
         _text("model", is_key=True),
         _text("project_id", required=True),
         _bytes("document_id", required=True),
+        _int("windows", required=True),
         _bytes("vector", required=True),
     )
     op.create_index("embeddings_by_document", "embeddings", ["document_id", "model"])
