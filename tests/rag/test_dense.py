@@ -1,6 +1,9 @@
 """The scan is exact where it says so, and near enough above."""
 
+from itertools import accumulate
+
 import numpy as np
+import pytest
 
 from mooring.rag.dense import Vectors, codes_of, largest
 
@@ -60,3 +63,22 @@ def test_codes_hold_any_number_of_dimensions() -> None:
     codes = codes_of(rows)
     assert codes.shape == (2, 2)
     assert [int(np.bitwise_count(row).sum()) for row in codes] == [70, 0]
+
+
+@pytest.mark.parametrize("exact_up_to", [50_000, 10])
+def test_a_chunk_of_several_vectors_counts_by_the_nearest(exact_up_to: int) -> None:
+    ids, rows = corpus(900)
+    windows = [1, 2, 3] * 150
+    ends = list(accumulate(windows))
+    owned = [rows[end - count : end] for end, count in zip(ends, windows, strict=True)]
+    packed = {chunk: group.tobytes() for chunk, group in zip(ids, owned, strict=False)}
+    chunks = list(packed)
+    vectors = Vectors(chunks, list(packed.values()), windows=windows, exact_up_to=exact_up_to)
+    query = rows[77].astype(np.float32)
+    best, also = vectors.search(
+        query, limit=5, also=[chunks[2]], read=lambda wanted: {chunk: packed[chunk] for chunk in wanted}
+    )
+    scores = np.array([(group.astype(np.float32) @ query).max() for group in owned])
+    assert [chunk for chunk, _ in best] == [chunks[place] for place in largest(scores, 5)]
+    assert abs(best[0][1] - 1) < 1e-2
+    assert abs(also[chunks[2]] - scores[2]) < 1e-3

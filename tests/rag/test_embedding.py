@@ -5,10 +5,11 @@ import asyncio
 import numpy as np
 import pytest
 from tests.rag.conftest import PROJECT, Shelf
-from tests.rag.hashing import HashingEmbedder
+from tests.rag.hashing import HashingEmbedder, vector
 
 from mooring.core.errors import InvalidRequest, UpstreamTimeout
 from mooring.rag.repository import EmbeddingRepository, Vector
+from mooring.rag.window import MOST_WINDOWS
 
 
 @pytest.fixture
@@ -147,3 +148,47 @@ def test_a_vector_of_a_passage_that_is_gone_is_not_stored(shelf: Shelf, model: H
         EmbeddingRepository(shelf.database).put(PROJECT, collection.id, "local/minilm", {b"x" * 16: Vector(1, b"00")})
     )
     assert len(rows(shelf)) == 1
+
+
+LONG = " ".join(f"Sentence {number} speaks of nothing at all." for number in range(60)) + " The automobile stands here."
+
+
+def test_a_passage_of_the_default_size_has_one_vector_and_a_longer_one_one_for_each_window(
+    shelf: Shelf, model: HashingEmbedder
+) -> None:
+    shelf.rag.close()
+    shelf.open(embed=model, reranker="none", passage_tokens=1_000)
+    shelf.write("long.md", LONG)
+    shelf.write("short.md", "pears")
+    assert shelf.ingest().embedded == 2
+    counts = shelf.database.read(lambda tx: tx.all("SELECT windows, vector FROM embeddings ORDER BY windows"))
+    (one, short), (many, long) = counts
+    assert one == 1
+    assert 3 <= many <= MOST_WINDOWS
+    assert len(long) == many * len(short)
+    assert len(model.texts) == 1 + many
+
+
+def test_a_long_passage_is_as_near_as_the_nearest_of_its_windows(shelf: Shelf, model: HashingEmbedder) -> None:
+    shelf.rag.close()
+    shelf.open(embed=model, reranker="none", passage_tokens=1_000, vector_share=1.0)
+    shelf.write("long.md", LONG)
+    shelf.ingest()
+    (hit,) = shelf.search("car")
+    question = np.array(vector("car"))
+    nearest = max(float(np.array(vector(text)) @ question) for text in model.texts if text != "car")
+    assert abs(hit.scores["dense"] - nearest) < 1e-2
+    assert nearest > 2 * float(np.array(vector(LONG)) @ question)
+
+
+def test_the_windows_of_a_passage_that_stays_are_kept(shelf: Shelf, model: HashingEmbedder) -> None:
+    shelf.rag.close()
+    shelf.open(embed=model, reranker="none", passage_tokens=1_000)
+    shelf.write("a.md", f"# One\n\n{LONG}\n\n# Two\n\nplums\n")
+    shelf.ingest()
+    before = {row[2] for row in rows(shelf)}
+    model.texts.clear()
+    shelf.write("a.md", f"# One\n\n{LONG}\n\n# Two\n\ncherries\n")
+    assert shelf.ingest().embedded == 1
+    assert len(model.texts) == 1
+    assert len(before & {row[2] for row in rows(shelf)}) == 1

@@ -20,6 +20,8 @@ DEPTH = 20  # passages that are reranked
 MOST_SENTENCES = 24  # of a passage; a table or list has more, and its first ones say what it is
 REMEMBERED = 8_192  # sentences: 6 MB with 384 dimensions
 
+SENTENCE_WEIGHT = 1.5  # of the cosine beside the fused score: the best of .75 to 3 on squad_dev
+
 _ENDING = re.compile(
     r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\W_a-z])|(?<=[。！？])|\n\s*\n|\n(?=\s*(?:[-*+|#>]|\d{1,3}[.)]\s))"
 )
@@ -61,8 +63,12 @@ class SentenceReranker:
 
 
 def reorder(fused: Mapping[bytes, float], similarities: Mapping[bytes, float]) -> dict[bytes, float]:
-    """The reranked passages by fused score plus cosine, then the others as they were."""
-    added = {key: score + max(similarities[key], 0.0) for key, score in fused.items() if key in similarities}
+    """The reranked passages by fused score plus weighted cosine, then the others as they were."""
+    added = {
+        key: score + SENTENCE_WEIGHT * max(similarities[key], 0.0)
+        for key, score in fused.items()
+        if key in similarities
+    }
     return {
         **dict(sorted(added.items(), key=lambda item: -item[1])),
         **{k: v for k, v in fused.items() if k not in added},
