@@ -34,6 +34,7 @@ class Loaded(msgspec.Struct, frozen=True):
 
     `atoms` are spans that should stay whole where they fit (a fenced block, a front matter). `page_starts` has a
     position for each page, where the format has pages. `notes` say what of the file has no text, each one sentence.
+    `metadata` is what the document says of itself, as it says it.
     """
 
     text: str
@@ -41,6 +42,7 @@ class Loaded(msgspec.Struct, frozen=True):
     atoms: tuple[tuple[int, int], ...] = ()
     page_starts: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    metadata: dict[str, object] = {}
 
 
 class Piece(msgspec.Struct, frozen=True):

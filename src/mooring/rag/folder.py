@@ -19,6 +19,7 @@ class Found(msgspec.Struct, frozen=True):
     file: Path
     loader: str | None = None
     reason: str | None = None
+    modified_us: int | None = None
 
 
 def list_source(source: Path, *, max_files: int) -> list[Found]:
@@ -92,7 +93,8 @@ def _look(file: Path, path: str, root: Path, by_suffix: dict[str, str]) -> Found
     """Which loader reads it, or why none does."""
     loader = by_suffix.get(file.suffix.lower())
     try:
-        mode = file.stat().st_mode
+        status = file.stat()
+        mode = status.st_mode
         is_outside = file.is_symlink() and not file.resolve().is_relative_to(root)
     except OSError as error:
         return Found(path, file, reason=f"the system refuses it: {error.strerror or error}")
@@ -108,7 +110,7 @@ def _look(file: Path, path: str, root: Path, by_suffix: dict[str, str]) -> Found
     elif loader is None:
         kind = f"'{file.suffix}' files" if file.suffix else "files without a suffix"
         reason = f"no loader reads {kind}; those that are read: {', '.join(sorted(by_suffix))}"
-    return Found(path, file, loader=loader, reason=reason)
+    return Found(path, file, loader=loader, reason=reason, modified_us=status.st_mtime_ns // 1000)
 
 
 def _by_suffix() -> dict[str, str]:

@@ -16,10 +16,12 @@ from mooring.core.text import digest
 from .config import RagConfig
 from .contracts import Unreadable, loaders, splitters
 from .folder import Found, list_source, read
+from .metadata import FACT, facts_of, said_by_document
 from .parser import Parser
 from .repository import DocumentRecord, DocumentRepository, NewVersion
+from .sidecar import SIDECAR, Sidecar, read_sidecar, said_of
 
-FORM = b"1"  # of loaders and splitters; a change of what they make of the same bytes raises it
+FORM = b"2"  # of loaders and splitters; a change of what they make of the same bytes raises it
 
 State = Literal["added", "changed", "unchanged", "unreadable", "removed", "embedded"]
 
@@ -85,6 +87,7 @@ def prepare(raw: bytes, loader: str, config: RagConfig, parser: Parser) -> NewVe
         pieces=tuple(pieces),
         page_starts=loaded.page_starts,
         notes=loaded.notes,
+        metadata=said_by_document(loaded.metadata),
     )
 
 
@@ -109,13 +112,14 @@ async def ingest_source(
     Raises:
         InvalidRequest: there is no such source, or it holds too many files; nothing was changed.
     """
-    found = await asyncio.to_thread(list_source, source, max_files=config.max_files)
+    found, sidecars = await asyncio.to_thread(_look_around, source, config)
     stored = await repository.ensure_collection(project_id, collection)
     origin = str(source)
     everything = await repository.list_documents(project_id, stored.id)
     known = {document.path: document for document in everything if document.source == origin}
     outcomes: list[Outcome] = []
     unreadable: dict[str, str] = {}
+    owned: dict[bytes, Mapping[str, object]] = {}
 
     async def note(outcome: Outcome) -> None:
         outcome = msgspec.structs.replace(outcome, done=len(outcomes) + 1, total=len(found))
@@ -131,15 +135,19 @@ async def ingest_source(
             unreadable[each.path] = error.message
             await note(Outcome(each.path, "unreadable", reason=error.message))
             continue
-        if version is None:
-            notes, chunks = (before.notes, before.chunk_count) if before else ((), 0)
-            await note(Outcome(each.path, "unchanged", chunks=chunks, notes=notes))
+        metadata = {**said_of(each.path, sidecars), **facts_of(each.path, each.loader or "", each.modified_us)}
+        if version is None and before is not None:
+            if metadata != before.owned:
+                owned[before.id] = metadata
+            await note(_kept(before, metadata))
             continue
-        await repository.put_version(project_id, stored.id, origin, each.path, version)
-        state: State = "changed" if before is not None and before.reason is None else "added"
-        await note(Outcome(each.path, state, chunks=len(version.pieces), notes=version.notes))
+        assert version is not None
+        await repository.put_version(project_id, stored.id, origin, each.path, version, metadata=metadata)
+        await note(Outcome(each.path, _news_of(before), chunks=len(version.pieces), notes=version.notes))
 
-    news = {path: reason for path, reason in unreadable.items() if path not in known or known[path].reason != reason}
+    if owned:
+        await repository.metadata.put(project_id, stored.id, owned)
+    news = _news(unreadable, known)
     if news:
         await repository.put_unreadable(project_id, stored.id, origin, news)
     present = {each.path for each in found}
@@ -149,6 +157,38 @@ async def ingest_source(
     for path in sorted(gone):
         await note(Outcome(path, "removed"))
     return _report(collection, origin, outcomes, unreadable)
+
+
+def _look_around(source: Path, config: RagConfig) -> tuple[list[Found], list[Sidecar]]:
+    """The files of the source, and what its folders say of them."""
+    found = list_source(source, max_files=config.max_files)
+    beside = source.parent / SIDECAR
+    if source.is_file():
+        return found, [read_sidecar(beside, SIDECAR)] if beside.is_file() else []
+    sidecars = [each for each in found if each.file.name == SIDECAR and each.file.is_file()]
+    sidecars.sort(key=lambda each: each.path.count("/"))
+    rest = [each for each in found if each not in sidecars]
+    return rest, [read_sidecar(each.file, each.path) for each in sidecars]
+
+
+def _kept(before: DocumentRecord, metadata: Mapping[str, object]) -> Outcome:
+    """A document whose text is as it was; what its owner says of it may have changed."""
+    state: State = "unchanged" if _said(metadata) == _said(before.owned) else "changed"
+    return Outcome(before.path, state, chunks=before.chunk_count, notes=before.notes)
+
+
+def _news_of(before: DocumentRecord | None) -> State:
+    return "changed" if before is not None and before.reason is None else "added"
+
+
+def _news(unreadable: Mapping[str, str], known: Mapping[str, DocumentRecord]) -> dict[str, str]:
+    """Those that the ledger does not have, or with another reason."""
+    return {path: reason for path, reason in unreadable.items() if path not in known or known[path].reason != reason}
+
+
+def _said(owned: Mapping[str, object]) -> dict[str, object]:
+    """Without the file's facts."""
+    return {name: value for name, value in owned.items() if not name.startswith(FACT)}
 
 
 def _next_version(found: Found, before: DocumentRecord | None, config: RagConfig, parser: Parser) -> NewVersion | None:

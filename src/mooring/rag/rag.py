@@ -23,6 +23,7 @@ from .embedding import Embedded, embed_pending
 from .filter import parse_filter
 from .index import DocumentIndex
 from .ingest import IngestReport, Outcome, Progress, ingest_source, prepare
+from .metadata import facts_of
 from .origin import EmbedFor, Origin, Recall, RecordCall, recalled
 from .parser import Parser
 from .repository import ChunkRecord, Collection, DocumentRecord, DocumentRepository, Span
@@ -106,9 +107,8 @@ class Rag:
             version = await asyncio.to_thread(prepare, upload.raw, loader, self._config, self._parser)
         finally:
             await asyncio.to_thread(self._parser.close)
-        await self._repository.put_version(
-            project_id, stored.id, UPLOADS, upload.path, version, metadata=upload.metadata
-        )
+        metadata = {**upload.metadata, **facts_of(upload.path, loader)}
+        await self._repository.put_version(project_id, stored.id, UPLOADS, upload.path, version, metadata=metadata)
         await self._embed_pending(project_id, stored, None)
         await self._refresh(project_id, await self._collection(project_id, collection))
         listed = await self.documents(project_id, collection)

@@ -20,7 +20,8 @@ collections = Table(
     UniqueConstraint("project_id", "name", name="collections_by_name"),
 )
 
-# `reason` says why a document has no version: what cannot be read is listed, never skipped.
+# `reason` says why a document has no version: what cannot be read is listed, never skipped. `metadata` are facts of the
+# file and what its owner says of it.
 documents = Table(
     "documents",
     metadata,
@@ -37,7 +38,7 @@ documents = Table(
 )
 
 # `content_key` is the digest of the bytes and of everything that decides what becomes of them. Two JSON arrays say
-# where each page begins in the text, and what of the file has no text.
+# where each page begins in the text, and what of the file has no text; `metadata` is what the text says of itself.
 document_versions = Table(
     "document_versions",
     metadata,
@@ -50,6 +51,7 @@ document_versions = Table(
     Column("text", Text, nullable=False),
     Column("page_starts", Text),
     Column("notes", Text),
+    Column("metadata", Text),
     Column("created_at_us", BigInteger, nullable=False),
 )
 Index("document_versions_by_document", document_versions.c.document_id)

@@ -8,6 +8,7 @@ import msgspec
 from mooring.core.errors import InvalidRequest, TooLarge
 
 from .contracts import Loader, loaders
+from .metadata import FACT
 
 UPLOADS = "upload"  # the source of all documents that came so; a folder's source is an absolute path
 MOST_METADATA_BYTES = 16_384
@@ -43,6 +44,11 @@ def check_upload(upload: Upload, *, max_bytes: int) -> str:
         raise TooLarge(
             f"The document is larger than {max_bytes:,} bytes.", hint="Split it, or raise [rag] max_file_bytes."
         )
+    for name in upload.metadata:
+        if name.startswith(FACT):
+            raise InvalidRequest(
+                f"'{name[:60]}' is a fact of the file, which nobody says.", hint="Send another name.", param="metadata"
+            )
     if len(msgspec.json.encode(upload.metadata)) > MOST_METADATA_BYTES:
         raise InvalidRequest(f"The metadata are larger than {MOST_METADATA_BYTES:,} bytes.", param="metadata")
     return loader_for(upload.media_type, upload.path)

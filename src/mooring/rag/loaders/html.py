@@ -6,6 +6,7 @@ from typing import Any
 from selectolax.lexbor import LexborHTMLParser
 
 from mooring.rag.contracts import Heading, Loaded, Loader, Unreadable, decode
+from mooring.rag.metadata import MOST_FIELDS
 
 UNSEEN = frozenset({"script", "style", "template", "noscript", "head", "iframe", "object", "svg", "canvas", "datalist"})
 BLOCKS = frozenset(
@@ -13,6 +14,10 @@ BLOCKS = frozenset(
     "h4 h5 h6 header hr html legend li main nav ol option p pre section summary table tbody tfoot thead tr ul".split()
 )
 CELLS = frozenset({"td", "th"})
+_TECHNICAL = re.compile(
+    r"(?:viewport|robots|referrer|generator|theme-color|color-scheme|format-detection|csrf|google|apple|ms|twitter|og)",
+    re.IGNORECASE,
+)
 _SPACE = re.compile(r"[ \t\r\n\f\v\u00a0]+")
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([a-zA-Z0-9_-]{1,40})", re.IGNORECASE)
 
@@ -82,7 +87,20 @@ def load(raw: bytes) -> Loaded:
     titles = ((*span, _SPACE.sub(" ", content[span[0] : span[1]]).strip()) for span in writer.headings)
     headings = tuple(Heading(*title) for title in titles if title[-1])
     notes = () if content.strip() or not text.strip() else ("the page shows no text of its own: it may need scripts",)
-    return Loaded(content, headings, tuple(writer.atoms), (), notes)
+    return Loaded(content, headings, tuple(writer.atoms), (), notes, _said(tree))
+
+
+def _said(tree: LexborHTMLParser) -> dict[str, object]:
+    """The page's `<meta name content>`, but for those that speak to browsers and robots; keywords as a list."""
+    found: dict[str, object] = {}
+    for node in tree.css("meta[name][content]")[:MOST_FIELDS]:
+        name, content = (node.attributes.get(each) or "" for each in ("name", "content"))
+        if content.strip() and not _TECHNICAL.match(name):
+            found[name] = content.strip()
+    words = found.get("keywords")
+    if isinstance(words, str):
+        found["keywords"] = [word.strip() for word in words.split(",") if word.strip()]
+    return found
 
 
 def _decoded(raw: bytes) -> str:

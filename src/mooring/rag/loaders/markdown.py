@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from mooring.rag.contracts import Heading, Loaded, Loader, decode
+from mooring.rag.front_matter import read_front_matter
 
 LONGEST_HEADING = 500  # characters of a line; longer ones are prose, whatever they begin with
 
@@ -29,7 +30,8 @@ def load(raw: bytes) -> Loaded:
     headings: list[Heading] = []
     for block in _outside_atoms(lines, atoms):
         headings.extend(_headings(block))
-    return Loaded(text, tuple(headings), tuple(atoms))
+    said = read_front_matter([line.text for line in lines[1 : max(_front_matter(lines) - 1, 1)]])
+    return Loaded(text, tuple(headings), tuple(atoms), metadata=said)
 
 
 def _outside_atoms(lines: list[_Line], atoms: list[tuple[int, int]]) -> Iterator[list[_Line]]:

@@ -12,7 +12,7 @@ from mooring.storage import Database, Tx
 from mooring.storage.projects import cross_project
 
 from .embeddings import EmbeddingRepository, drop_embeddings, keep_embeddings, kept_embeddings
-from .metadata import MetadataRepository
+from .metadata import MetadataRepository, joined
 from .records import ChunkRecord, Collection, DocumentRecord, NewVersion, Span, Stand
 from .revision import raise_revision
 
@@ -71,7 +71,7 @@ class DocumentRepository:
                 "SELECT d.id, d.source, d.path, d.reason, v.content_key, COALESCE(v.size_bytes, 0),"
                 " (SELECT COUNT(*) FROM chunks c WHERE c.version_id = d.version_id),"
                 " (SELECT COUNT(*) FROM embeddings e WHERE e.document_id = d.id AND e.model = ?),"
-                " v.loader, v.notes, v.page_starts, d.metadata, d.updated_at_us"
+                " v.loader, v.notes, v.page_starts, v.metadata, d.metadata, d.updated_at_us"
                 " FROM documents d LEFT JOIN document_versions v ON v.id = d.version_id"
                 " WHERE d.project_id = ? AND d.collection_id = ? ORDER BY d.source, d.path",
                 (model or "", project_id, collection_id),
@@ -112,8 +112,8 @@ class DocumentRepository:
             tx.execute(
                 "INSERT INTO document_versions"
                 " (id, project_id, document_id, content_key, loader, size_bytes, text, created_at_us,"
-                " page_starts, notes)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " page_starts, notes, metadata)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     version_id,
                     project_id,
@@ -125,6 +125,7 @@ class DocumentRepository:
                     now,
                     json.dumps(version.page_starts) if version.page_starts else None,
                     json.dumps(version.notes, ensure_ascii=False) if version.notes else None,
+                    json.dumps(version.metadata, ensure_ascii=False) if version.metadata else None,
                 ),
             )
             for number, (chunk_id, piece) in enumerate(zip(chunk_ids, version.pieces, strict=True)):
@@ -246,13 +247,13 @@ class DocumentRepository:
                 row = tx.one(
                     "SELECT c.document_id, d.path, c.section, c.start_at, c.end_at,"
                     " substr(v.text, CAST(c.start_at + 1 AS INTEGER), CAST(c.end_at - c.start_at AS INTEGER)),"
-                    " v.page_starts, d.metadata"
+                    " v.page_starts, v.metadata, d.metadata"
                     " FROM chunks c JOIN documents d ON d.version_id = c.version_id"
                     " JOIN document_versions v ON v.id = c.version_id"
                     " WHERE c.project_id = ? AND d.collection_id = ? AND c.id = ?",
                     (project_id, collection_id, chunk_id),
                 )
-                if row is not None and (chosen is None or chosen.matches(json.loads(row[7] or "{}"))):
+                if row is not None and (chosen is None or chosen.matches(joined(row[7], row[8]))):
                     page = page_at(row[6], row[3])
                     found[chunk_id] = ChunkRecord(chunk_id, bytes(row[0]), row[1], row[2], row[3], row[4], row[5], page)
             return found
@@ -321,8 +322,9 @@ def _document(row: tuple[Any, ...]) -> DocumentRecord:
         loader=row[8],
         notes=tuple(json.loads(row[9])) if row[9] else (),
         page_count=len(json.loads(row[10])) if row[10] else 0,
-        metadata=json.loads(row[11]) if row[11] else {},
-        updated_at_us=row[12],
+        said=json.loads(row[11] or "{}"),
+        owned=json.loads(row[12] or "{}"),
+        updated_at_us=row[13],
     )
 
 

@@ -1,9 +1,12 @@
-"""What callers said of their documents, and which documents a filter lets a search see."""
+"""What is said of documents, and which documents a filter lets a search see."""
 
 import json
+from collections.abc import Mapping
 
 from mooring.rag.filter import Filter, kinds_of
-from mooring.storage import Database
+from mooring.storage import Database, Tx
+
+from .revision import raise_revision
 
 
 class MetadataRepository:
@@ -20,11 +23,29 @@ class MetadataRepository:
         """
         rows = await self._database.read_async(
             lambda tx: tx.all(
-                "SELECT id, metadata FROM documents"
-                " WHERE project_id = ? AND collection_id = ? AND version_id IS NOT NULL AND metadata IS NOT NULL",
+                "SELECT d.id, v.metadata, d.metadata FROM documents d JOIN document_versions v ON v.id = d.version_id"
+                " WHERE d.project_id = ? AND d.collection_id = ?",
                 (project_id, collection_id),
             )
         )
-        said = {bytes(row[0]): json.loads(row[1]) for row in rows}
+        said = {bytes(row[0]): joined(row[1], row[2]) for row in rows}
         chosen.check(kinds_of(said.values()))
         return frozenset(document_id for document_id, metadata in said.items() if chosen.matches(metadata))
+
+    async def put(self, project_id: str, collection_id: bytes, owned: Mapping[bytes, Mapping[str, object]]) -> None:
+        """Replace what the owner and the file system say of documents, whose texts stay as they are."""
+
+        def operation(tx: Tx) -> None:
+            raise_revision(tx, project_id, collection_id)
+            for document_id, fields in owned.items():
+                tx.execute(
+                    "UPDATE documents SET metadata = ? WHERE project_id = ? AND id = ?",
+                    (json.dumps(fields, ensure_ascii=False), project_id, document_id),
+                )
+
+        await self._database.write_async(operation)
+
+
+def joined(said: str | None, owned: str | None) -> dict[str, object]:
+    """A document's metadata: what its text says, overruled by its owner's word and the file's facts."""
+    return {**json.loads(said or "{}"), **json.loads(owned or "{}")}

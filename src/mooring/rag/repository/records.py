@@ -29,14 +29,21 @@ class DocumentRecord(msgspec.Struct, frozen=True):
     loader: str | None = None
     notes: tuple[str, ...] = ()
     page_count: int = 0
-    metadata: dict[str, object] = {}
+    said: dict[str, object] = {}
+    owned: dict[str, object] = {}
     updated_at_us: int = 0
+
+    @property
+    def metadata(self) -> dict[str, object]:
+        """What can be filtered by: what the text says, overruled by its owner's word and the file's facts."""
+        return {**self.said, **self.owned}
 
 
 class NewVersion(msgspec.Struct, frozen=True):
     """A file's text and pieces, ready to be stored.
 
-    `page_starts` are positions in the text; `notes` say what of the file has no text.
+    `page_starts` are positions in the text; `notes` say what of the file has no text; `metadata` is what it says of
+    itself.
     """
 
     content_key: bytes
@@ -46,6 +53,7 @@ class NewVersion(msgspec.Struct, frozen=True):
     pieces: tuple[Piece, ...]
     page_starts: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    metadata: dict[str, object] = {}
 
     @property
     def inputs(self) -> list[str]:

@@ -252,6 +252,7 @@ def upgrade() -> None:
         _text("text", required=True),
         _text("page_starts"),
         _text("notes"),
+        _text("metadata"),
         _int("created_at_us", required=True),
     )
     op.create_index("document_versions_by_document", "document_versions", ["document_id"])
