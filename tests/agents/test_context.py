@@ -123,6 +123,31 @@ def test_a_collections_search_is_a_tool_that_finds_passages(world: Open, tmp_pat
     asyncio.run(scenario())
 
 
+def test_a_collections_filter_holds_for_its_tool_and_ctx_search_takes_one(world: Open, tmp_path: Path) -> None:
+    folder = handbook(tmp_path)
+    (folder / "hr").mkdir()
+    (folder / "hr" / "secret.md").write_text("# Orders\n\nA broken order is a secret.\n")
+    app = App("test")
+
+    @app.tool(name="look", touches="read")
+    async def look(ctx: AsyncContext) -> list[str]:
+        hits = await ctx.search("handbook", "broken order", filter={"file.folder": "hr"})
+        return [hit.path for hit in hits]
+
+    searchable = app.collection("handbook", filter={"file.path": "returns.md"})
+    app.agent("a", model="sim/agent", tools=[searchable.search, look])
+
+    async def scenario() -> None:
+        async with world() as w:
+            await w.serve.rag.ingest("default", "handbook", folder)
+            run = await w.run(app, "a", "broken order")
+            found = [msgspec.json.decode(each) for each in await results(w, run)]
+            assert [each["path"] for each in found[0]] == ["returns.md"]
+            assert found[1] == ["hr/secret.md"]
+
+    asyncio.run(scenario())
+
+
 def handbook(tmp_path: Path) -> Path:
     folder = tmp_path / "docs"
     folder.mkdir()

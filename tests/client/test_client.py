@@ -203,9 +203,14 @@ def test_search_returns_hits(server: Server) -> None:
     }
     server.answers.append(json_answer({"object": "list", "data": [hit]}))
     with Client(server.url, KEY) as client:
-        assert client.search("q", collection="handbook", limit=3, filter={"team": "billing"})[0].score == 1.5
+        found = client.search(
+            "q", collection="handbook", limit=3, filter={"team": "billing"}, user="u_1", session="s_1", tags=["a", "b"]
+        )
+    assert found[0].score == 1.5
     asked = {"query": "q", "collection": "handbook", "limit": 3, "filter": {"team": "billing"}}
     assert server.asked[0].body == asked
+    said = {name: server.asked[0].headers[f"x-mooring-{name}"] for name in ("user", "session", "tags")}
+    assert said == {"user": "u_1", "session": "s_1", "tags": "a,b"}
 
 
 def test_a_calls_cost_is_read_from_the_server(server: Server) -> None:

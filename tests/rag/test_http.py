@@ -95,7 +95,7 @@ def test_a_document_is_uploaded_previewed_replaced_and_removed(place: Path) -> N
         query = urlencode({"path": "policy/refunds.md", "metadata": '{"team": "billing"}'})
         status, made = await serve("POST", f"{BASE}/documents?{query}", MARKDOWN, "text/markdown")
         assert (status, made["state"], made["chunks"], made["embedded"]) == (201, "ready", 1, 1)
-        assert made["metadata"] == {"team": "billing"}
+        assert made["metadata"].items() >= {"team": "billing", "file.folder": ["policy"]}.items()
         _, listed = await serve("GET", f"{BASE}/documents")
         assert [one["path"] for one in listed["data"]] == ["policy/refunds.md"]
         _, preview = await serve("GET", f"{BASE}/documents/{made['id']}")
@@ -220,5 +220,52 @@ def test_what_a_collection_cannot_do_is_refused(place: Path) -> None:
             assert (status, body["error"]["code"]) == (400, "invalid_request")
         status, _ = await serve("POST", "/v1/chat/completions", {**ask("x"), "model": "rag/none"})
         assert status == 404
+
+    run(place, story)
+
+
+async def two(serve: Serve) -> None:
+    await serve("POST", f"{BASE}/documents?path=public/refunds.md", MARKDOWN, "text/markdown")
+    await serve("POST", f"{BASE}/documents?path=hr/refunds.md", b"Refunds are secret.", "text/markdown")
+
+
+def test_the_model_of_a_collection_takes_a_filter(place: Path) -> None:
+    async def story(serve: Serve) -> None:
+        await two(serve)
+        for is_stream in (False, True):
+            body = ask("When are refunds paid?", stream=is_stream, filter={"file.folder": "public"})
+            _, answer = await serve("POST", "/v1/chat/completions", body)
+            assert "public/refunds.md" in json.dumps(answer)
+            assert "secret" not in json.dumps(answer)
+        for chosen in ("public", {"taem": "x"}):
+            status, refused = await serve("POST", "/v1/chat/completions", ask("refunds", filter=chosen))
+            assert (status, refused["error"]["code"]) == (400, "invalid_request")
+
+    run(place, story)
+
+
+def test_whose_a_search_and_an_answer_are_is_kept_on_all_their_calls(place: Path) -> None:
+    whose = {"user": "u_1", "session": "s_1", "tags": ["red"]}
+    asked: list[tuple[str, dict[str, Any]]] = [
+        (f"{BASE}/search", {"query": "refunds", **whose}),
+        ("/v1/search", {"query": "refunds", "collection": "help", **whose}),
+        (f"{BASE}/answer", {"question": "refunds", **whose}),
+        ("/v1/ask", {"question": "refunds", "collection": "help", **whose}),
+        (
+            "/v1/chat/completions",
+            ask("refunds", user="u_1", metadata={"session_id": "s_1", "tags": "red"}),
+        ),
+    ]
+
+    async def story(serve: Serve) -> None:
+        await two(serve)
+        before = len((await serve("GET", "/v1/calls?limit=100"))[1]["data"])
+        for path, body in asked:
+            status, _ = await serve("POST", path, {**body, "filter": {"file.folder": "public"}})
+            assert status == 200, path
+        calls = (await serve("GET", "/v1/calls?limit=100"))[1]["data"]
+        made = calls[: len(calls) - before]
+        assert {call["kind"] for call in made} == {"retrieval", "embedding", "chat"}
+        assert {(call["user"], call["session"], tuple(call["tags"])) for call in made} == {("u_1", "s_1", ("red",))}
 
     run(place, story)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from mooring.client.chat import chat_body
-from mooring.client.encoding import canonical, result_text
+from mooring.client.encoding import Where, canonical, result_text
 from mooring.client.events import Finished
 from mooring.client.results import Completion
 from mooring.client.tool import Done, NotDone, Tool
@@ -126,11 +126,11 @@ class OnlineEffects:
         }
         return {name: value for name, value in named.items() if value}
 
-    async def search(self, step: str, collection: str, query: str, limit: int) -> Sequence[Hit]:
+    async def search(self, step: str, collection: str, query: str, limit: int, where: Where = None) -> Sequence[Hit]:
         """Passages, as a step of this run: its trace, its user's budget, and the recorded answer if it was asked."""
         client = await self.serve.client()
         headers = {name: value for name, value in self._headers(step).items() if name != "idempotency-key"}
-        return await client.send_search(query, headers, collection=collection, limit=limit)
+        return await client.send_search(query, headers, collection=collection, limit=limit, where=where)
 
     def key(self, step: str) -> str:
         """The same in every worker that comes to this step."""
@@ -267,8 +267,8 @@ class ToolContext:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
         return await self._effects.complete(f"{self._step}/{step}", canonical(body))
 
-    async def search(self, step: str, collection: str, query: str, limit: int) -> Sequence[Hit]:
-        return await self._effects.search(f"{self._step}/{step}", collection, query, limit)
+    async def search(self, step: str, collection: str, query: str, limit: int, where: Where = None) -> Sequence[Hit]:
+        return await self._effects.search(f"{self._step}/{step}", collection, query, limit, where)
 
     def now_us(self) -> int:
         return self._effects.now_us()

@@ -37,6 +37,9 @@ DOCUMENT_FIELDS = ("id", "path", "source", "state", "reason", "size_bytes", "chu
 @click.option(
     "--filter", "chosen", metavar="JSON", default=None, help='Only documents with these metadata: {"team": "billing"}.'
 )
+@click.option("--user", default=None, help="For whom, as traces and budgets know them.")
+@click.option("--session", default=None, help="To which conversation it belongs.")
+@click.option("--tag", "tags", multiple=True, help="By what it is found again; several times for several.")
 @json_option("text", "is_answered", "citations")
 @click.pass_context
 def ask_command(
@@ -46,6 +49,9 @@ def ask_command(
     docs: Path | None,
     model: str | None,
     chosen: str | None,
+    user: str | None,
+    session: str | None,
+    tags: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Ask a QUESTION about documents; the answer cites file, section and characters. Exit 1 if they do not say."""
@@ -56,7 +62,9 @@ def ask_command(
     if docs is not None:
         add(collection, docs)
     with Client() as client:
-        answer = client.ask(question, collection=collection, model=model, filter=where)
+        answer = client.ask(
+            question, collection=collection, model=model, filter=where, user=user, session=session, tags=tags
+        )
     if as_json:
         print_json(show_answer(answer))
     else:

@@ -18,6 +18,7 @@ from mooring.core.text import digest
 from . import discovery
 from .chat import parse_output
 from .context import AsyncContext
+from .encoding import Where
 from .events import Event
 from .sync import Client, Run
 from .tool import Tool, ToolDecorator
@@ -45,16 +46,17 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Collection:
-    """Documents by name; `search` is a tool that an agent can be given."""
+    """Documents by name; `search` is a tool that an agent can be given, and finds what `filter` lets through."""
 
-    def __init__(self, name: str, sources: Sequence[str] = ()) -> None:
+    def __init__(self, name: str, sources: Sequence[str] = (), where: Where = None) -> None:
         self.name = name
         self.sources = tuple(sources)
+        self.filter = where
         self.search: Tool[..., Any] = Tool(self._search, name=f"search_{name.replace('-', '_')}")
 
     async def _search(self, ctx: AsyncContext, query: str, limit: int = 5) -> list[Hit]:
         """Find passages of the documents that answer the query, best first."""
-        return list(await ctx.search(self.name, query, limit=limit))
+        return list(await ctx.search(self.name, query, limit=limit, filter=self.filter))
 
     def __repr__(self) -> str:
         return f"Collection({self.name!r})"
@@ -203,9 +205,15 @@ class App:
         )
         return self.agents[name]
 
-    def collection(self, name: str, *, sources: Sequence[str] = ()) -> Collection:
-        """Declare documents; `sources` are files or folders relative to this file."""
-        return self.collections.setdefault(name, Collection(name, sources))
+    def collection(
+        self,
+        name: str,
+        *,
+        sources: Sequence[str] = (),
+        filter: Where = None,  # noqa: A002 - the word of the wire
+    ) -> Collection:
+        """Declare documents; `sources` are files or folders relative to this file, `filter` what may be found."""
+        return self.collections.setdefault(name, Collection(name, sources, filter))
 
     def find_agent(self, name: str) -> Agent:
         """The agent of this name.

@@ -9,13 +9,13 @@ from typing import Any, Self, TypeVar, overload
 import msgspec
 from pydantic import BaseModel
 
-from mooring.core.errors import InvalidRequest, Unavailable, UpstreamMalformed
+from mooring.core.errors import Unavailable, UpstreamMalformed
 from mooring.core.seams import Hit
 
 from .chat import ChunkReader, Messages, chat_body, completion_of, parse_output, typed_events
 from .discovery import Endpoint, find_endpoint
 from .embedding import bodies, joined, part_of
-from .encoding import Where, convert, given, plain
+from .encoding import Where, call_headers, convert, given, plain
 from .events import Event, EventReader, Finished
 from .patience import Patience
 from .results import Answer, CallInfo, Completion, Embeddings, RunFact, RunState, failure_of
@@ -144,10 +144,13 @@ class AsyncClient:
         model: str | None = None,
         limit: int | None = None,
         filter: Where = None,  # noqa: A002 - the word of the wire
+        user: str | None = None,
+        session: str | None = None,
+        tags: Sequence[str] = (),
     ) -> Answer:
         """An answer from documents, with citations that resolve; says so when the passages hold none."""
         body = {"question": question, "collection": collection, "model": model, "limit": limit, "filter": filter}
-        reply = await self._transport.call("POST", "/v1/ask", given(body))
+        reply = await self._transport.call("POST", "/v1/ask", given(body), call_headers(None, user, session, tags))
         return convert(reply.data, Answer, "/v1/ask")
 
     async def search(
@@ -157,9 +160,13 @@ class AsyncClient:
         collection: str | None = None,
         limit: int = 10,
         filter: Where = None,  # noqa: A002 - the word of the wire
+        user: str | None = None,
+        session: str | None = None,
+        tags: Sequence[str] = (),
     ) -> list[Hit]:
         """Passages of a collection, best first; `filter` holds conditions on the documents' metadata."""
-        return await self.send_search(query, {}, collection=collection, limit=limit, where=filter)
+        headers = call_headers(None, user, session, tags)
+        return await self.send_search(query, headers, collection=collection, limit=limit, where=filter)
 
     async def send_search(
         self,
@@ -359,23 +366,6 @@ class AsyncRun:
 
     async def cancel(self) -> None:
         self._state = (await AsyncRuns(self._transport).cancel(self.id))._state
-
-
-def call_headers(key: str | None, user: str | None, session: str | None, tags: Sequence[str]) -> dict[str, str]:
-    """What a call says about itself beside its body.
-
-    Raises:
-        InvalidRequest: a tag with a comma.
-    """
-    if any("," in tag for tag in tags):
-        raise InvalidRequest("A tag cannot hold a comma.", hint="Send two tags.", param="tags")
-    named = {
-        "idempotency-key": key,
-        "x-mooring-user": user,
-        "x-mooring-session": session,
-        "x-mooring-tags": ",".join(tags),
-    }
-    return {name: value for name, value in named.items() if value}
 
 
 def run_state(data: Any) -> RunState:

@@ -13,7 +13,7 @@ import msgspec
 from mooring.core.errors import InvalidRequest
 from mooring.core.seams import Hit
 
-from .encoding import canonical, plain
+from .encoding import Where, canonical, plain
 from .results import Completion
 
 T = TypeVar("T")
@@ -36,7 +36,9 @@ class ContextBackend(Protocol):
 
     async def model(self, step: str, messages: Any, options: dict[str, Any]) -> Completion: ...
 
-    async def search(self, step: str, collection: str, query: str, limit: int) -> Sequence[Hit]: ...
+    async def search(
+        self, step: str, collection: str, query: str, limit: int, where: Where = None
+    ) -> Sequence[Hit]: ...
 
     def now_us(self) -> int: ...
 
@@ -93,9 +95,16 @@ class AsyncContext(_Base):
         """Ask a model; paid once, whatever happens to this worker."""
         return await self._backend.model(self._step("model"), messages, {"model": model, **options})
 
-    async def search(self, collection: str, query: str, *, limit: int = 5) -> Sequence[Hit]:
+    async def search(
+        self,
+        collection: str,
+        query: str,
+        *,
+        limit: int = 5,
+        filter: Where = None,  # noqa: A002 - the word of the wire
+    ) -> Sequence[Hit]:
         """Passages of a collection, best first: part of this run, and searched once however often it is resumed."""
-        return await self._backend.search(self._step("search"), collection, query, limit)
+        return await self._backend.search(self._step("search"), collection, query, limit, filter)
 
     async def sleep(self, seconds: float) -> None:
         """Wait until a moment that is written down: a resumed run waits for the rest only."""
@@ -131,8 +140,15 @@ class Context(_Base):
         """Ask a model; paid once, whatever happens to this worker."""
         return self._wait(self._core.model(messages, model=model, **options))
 
-    def search(self, collection: str, query: str, *, limit: int = 5) -> Sequence[Hit]:
-        return self._wait(self._core.search(collection, query, limit=limit))
+    def search(
+        self,
+        collection: str,
+        query: str,
+        *,
+        limit: int = 5,
+        filter: Where = None,  # noqa: A002 - the word of the wire
+    ) -> Sequence[Hit]:
+        return self._wait(self._core.search(collection, query, limit=limit, filter=filter))
 
     def sleep(self, seconds: float) -> None:
         """Wait until a moment that is written down: a resumed run waits for the rest only."""

@@ -1,6 +1,6 @@
 """JSON with one spelling per value: sorted keys, no spaces. What is hashed or replayed is written like this."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -61,3 +61,20 @@ def convert(data: Any, kind: type[T], where: str) -> T:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         raise UpstreamMalformed(f"{where} answered with something else: {error}.") from error
+
+
+def call_headers(key: str | None, user: str | None, session: str | None, tags: Sequence[str]) -> dict[str, str]:
+    """What a call says about itself beside its body.
+
+    Raises:
+        InvalidRequest: a tag with a comma.
+    """
+    if any("," in tag for tag in tags):
+        raise InvalidRequest("A tag cannot hold a comma.", hint="Send two tags.", param="tags")
+    named = {
+        "idempotency-key": key,
+        "x-mooring-user": user,
+        "x-mooring-session": session,
+        "x-mooring-tags": ",".join(tags),
+    }
+    return {name: value for name, value in named.items() if value}

@@ -139,13 +139,41 @@ class Client:
         model: str | None = None,
         limit: int | None = None,
         filter: Where = None,
+        user: str | None = None,
+        session: str | None = None,
+        tags: Sequence[str] = (),
     ) -> Answer:
         """An answer from documents, with citations that resolve; says so when the passages hold none."""
-        return self._loop.run(self._core.ask(question, collection=collection, model=model, limit=limit, filter=filter))
+        return self._loop.run(
+            self._core.ask(
+                question,
+                collection=collection,
+                model=model,
+                limit=limit,
+                filter=filter,
+                user=user,
+                session=session,
+                tags=tags,
+            )
+        )
 
-    def search(self, query: str, *, collection: str | None = None, limit: int = 10, filter: Where = None) -> list[Hit]:
+    def search(
+        self,
+        query: str,
+        *,
+        collection: str | None = None,
+        limit: int = 10,
+        filter: Where = None,
+        user: str | None = None,
+        session: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> list[Hit]:
         """Passages of a collection, best first; `filter` holds conditions on the documents' metadata."""
-        return self._loop.run(self._core.search(query, collection=collection, limit=limit, filter=filter))
+        return self._loop.run(
+            self._core.search(
+                query, collection=collection, limit=limit, filter=filter, user=user, session=session, tags=tags
+            )
+        )
 
     def close(self) -> None:
         self._loop.run(self._core.close())

@@ -145,8 +145,7 @@ async def ingest_source(
         await repository.put_version(project_id, stored.id, origin, each.path, version, metadata=metadata)
         await note(Outcome(each.path, _news_of(before), chunks=len(version.pieces), notes=version.notes))
 
-    if owned:
-        await repository.metadata.put(project_id, stored.id, owned)
+    await repository.metadata.put(project_id, stored.id, owned)
     news = _news(unreadable, known)
     if news:
         await repository.put_unreadable(project_id, stored.id, origin, news)

@@ -61,7 +61,8 @@ async def answer(rooms: Server, exchange: Exchange, collection: str) -> Reply:
     question = question_of(fields)
     origin = origin_of(rooms, exchange, user=_text(fields.get("user")), fields=fields)
     headers = {**exchange.headers, **origin_headers(origin)}
-    found = await rooms.rag.retrieve(caller.project_id, collection, question, origin=origin)
+    chosen = filter_of(fields)
+    found = await rooms.rag.retrieve(caller.project_id, collection, question, filter=chosen, origin=origin)
     shown = Cited(rooms, exchange, collection, found.hits)
     if not found.hits:
         return shown.refusal(found.call_id, is_stream=fields.get("stream") is True)
@@ -104,6 +105,18 @@ def question_of(fields: dict[str, Any]) -> str:
             if text.strip():
                 return text
     raise InvalidRequest("There is no user message with a question.", param="messages")
+
+
+def filter_of(fields: dict[str, Any]) -> dict[str, Any] | None:
+    """The conditions on the documents' metadata: `filter`, which is no field of OpenAI's (their SDK: `extra_body`).
+
+    Raises:
+        InvalidRequest: it is no object.
+    """
+    chosen = fields.get("filter")
+    if chosen is None or isinstance(chosen, dict):
+        return chosen
+    raise InvalidRequest("'filter' is no object.", hint='Send {"team": "billing"}.', param="filter")
 
 
 def _content(content: object) -> str:

@@ -49,6 +49,9 @@ class SearchFor(msgspec.Struct, forbid_unknown_fields=True):
     collection: Word | None = None
     limit: int = 10
     filter: dict[str, Any] | None = None
+    user: Word | None = None
+    session: Word | None = None
+    tags: list[Word] = []
 
 
 class Document(msgspec.Struct, forbid_unknown_fields=True):
@@ -67,18 +70,21 @@ class Query(msgspec.Struct, forbid_unknown_fields=True):
     query: str
     limit: int = 10
     filter: dict[str, Any] | None = None
+    user: Word | None = None
+    session: Word | None = None
+    tags: list[Word] = []
 
 
 class Question(msgspec.Struct, forbid_unknown_fields=True):
     """`POST …/answer`."""
 
     question: str
-    model: str | None = None
+    model: Word | None = None
     limit: int | None = None
     filter: dict[str, Any] | None = None
-    user: str | None = None
-    session: str | None = None
-    tags: list[str] = []
+    user: Word | None = None
+    session: Word | None = None
+    tags: list[Word] = []
 
 
 def routes(rooms: Server) -> list[Route]:
@@ -132,7 +138,7 @@ def collection_routes(rooms: Server) -> list[Route]:
             body.query,
             limit=body.limit,
             filter=body.filter,
-            origin=origin_of(rooms, exchange),
+            origin=origin_of(rooms, exchange, user=body.user, session=body.session, tags=body.tags),
         )
         return json_reply({"object": "list", "data": found.hits, "stages": found.stages, "call_id": found.call_id})
 
@@ -214,7 +220,7 @@ def folder_routes(rooms: Server) -> list[Route]:
             body.query,
             limit=body.limit,
             filter=body.filter,
-            origin=origin_of(rooms, exchange),
+            origin=origin_of(rooms, exchange, user=body.user, session=body.session, tags=body.tags),
         )
         return json_reply({"object": "list", "data": hits})
 

@@ -43,7 +43,8 @@ class MetadataRepository:
                     (json.dumps(fields, ensure_ascii=False), project_id, document_id),
                 )
 
-        await self._database.write_async(operation)
+        if owned:
+            await self._database.write_async(operation)
 
 
 def joined(said: str | None, owned: str | None) -> dict[str, object]:

@@ -28,9 +28,14 @@ _NUMBER = re.compile(r"\d+")
 
 
 async def view(rooms: Server, exchange: Exchange, caller: Caller) -> dict[str, Any]:
-    """The empty form; `?q=` and `?collection=` fill it, and ask nothing."""
+    """The empty form; `?q=`, `?collection=` and `?filter=` fill it, and ask nothing."""
     query = exchange.query
-    return {**await _frame(rooms, caller), "question": query.get("q", ""), "chosen": query.get("collection")}
+    return {
+        **await _frame(rooms, caller),
+        "question": query.get("q", ""),
+        "chosen": query.get("collection"),
+        "filter": query.get("filter", ""),
+    }
 
 
 async def post(rooms: Server, exchange: Exchange, caller: Caller) -> str:
@@ -41,6 +46,7 @@ async def post(rooms: Server, exchange: Exchange, caller: Caller) -> str:
         asked.collection,
         asked.text,
         complete=rooms.complete(caller, asked.origin),
+        filter=asked.filter,
         origin=asked.origin,
     )
     return asked.href
@@ -66,6 +72,7 @@ async def view_answer(rooms: Server, exchange: Exchange, caller: Caller) -> dict
         **await _frame(rooms, caller),
         "question": asked["query"],
         "chosen": asked["collection"],
+        "filter": msgspec.json.encode(asked["filter"]).decode() if asked.get("filter") else "",
         "answer": {
             "state": state,
             "text": reply,

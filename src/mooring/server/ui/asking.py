@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from mooring.core import ids
-from mooring.core.errors import MooringError, UpstreamError
+from mooring.core.errors import InvalidRequest, MooringError, UpstreamError
 from mooring.core.events import StreamError, TextDelta
 from mooring.core.messages import ChatRequest
 from mooring.gateway.codecs import registry as codecs
@@ -36,6 +36,7 @@ class Question(msgspec.Struct, frozen=True):
     text: str
     collection: str
     origin: Origin
+    filter: dict[str, Any] | None = None
 
     @property
     def href(self) -> str:
@@ -50,7 +51,24 @@ async def question(exchange: Exchange, caller: Caller) -> Question:
         fields.get("question", "").strip(),
         fields.get("collection") or "default",
         Origin(trace_id=ids.new_id(), api_key_id=caller.api_key_id, tags=("ui",)),
+        _filter(fields.get("filter", "")),
     )
+
+
+def _filter(text: str) -> dict[str, Any] | None:
+    """The conditions that a form holds, as JSON.
+
+    Raises:
+        InvalidRequest: they are none.
+    """
+    if not text.strip():
+        return None
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(
+            f"The filter is no JSON object: {error}.", hint='Write {"file.folder": "policies"}.', param="filter"
+        ) from error
 
 
 async def stream(rooms: Server, exchange: Exchange, caller: Caller) -> Reply:
@@ -60,7 +78,9 @@ async def stream(rooms: Server, exchange: Exchange, caller: Caller) -> Reply:
         MooringError: there is nothing to ask, or nothing to ask about; it was not sent.
     """
     asked = await question(exchange, caller)
-    found = await rooms.rag.retrieve(caller.project_id, asked.collection, asked.text, origin=asked.origin)
+    found = await rooms.rag.retrieve(
+        caller.project_id, asked.collection, asked.text, filter=asked.filter, origin=asked.origin
+    )
     return Reply(200, _events(rooms, exchange, caller, asked, found), STREAM, HEADERS[:-1])
 
 
