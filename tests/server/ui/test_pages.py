@@ -278,6 +278,24 @@ def test_hostile_text_stays_text(browser: Open, tmp_path: Path) -> None:
     asyncio.run(scene())
 
 
+def test_a_question_holds_its_filter_and_one_that_is_none_says_so(browser: Open, tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with browser() as one:
+            for name in ("public", "hr"):
+                (tmp_path / name).mkdir()
+                (tmp_path / name / "pier.md").write_text("# Pier 7\n\nThe key hangs behind the chart table.\n")
+            await one.rooms.rag.ingest("default", "papers", tmp_path)
+            await one.sign_in()
+            asked = {"question": "zebra", "collection": "papers", "filter": '{"file.folder": "hr"}'}
+            answered = await one.post("/ui/ask", asked)
+            twin = (await one.get(answered.headers["location"] + ".json")).json
+            assert (twin["filter"], twin["answer"]["hits"]) == ('{"file.folder":"hr"}', [])
+            refused = await one.post("/ui/ask", {**asked, "filter": "hr"})
+            assert (refused.status, "no JSON object" in refused.words) == (400, True)
+
+    asyncio.run(scene())
+
+
 def test_an_answer_is_read_from_the_journal_and_its_citation_opens_the_marked_source(
     browser: Open, tmp_path: Path
 ) -> None:
