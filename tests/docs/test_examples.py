@@ -15,6 +15,7 @@ from tests.docs.pages import ROOT, Program, anchors, blocks_of, commands, links,
 from mooring import config
 from mooring.cli.cli import mooring
 from mooring.core.errors import MooringError
+from mooring.rag.sidecar import SIDECAR, read_sidecar
 from mooring.verify.house import House
 
 
@@ -101,10 +102,14 @@ def test_every_make_target_exists() -> None:
     assert {"demo", "test"} <= named <= targets
 
 
-def test_every_settings_example_is_valid() -> None:
+def test_every_settings_example_is_valid(tmp_path: Path) -> None:
     wrong = []
     for block in blocks_of("toml"):
         try:
+            if block.words[1:] == (SIDECAR,):
+                (tmp_path / SIDECAR).write_text(block.text)
+                read_sidecar(tmp_path / SIDECAR, SIDECAR)
+                continue
             config.parse(tomllib.loads(block.text), {}, origin=block.place)
         except (MooringError, tomllib.TOMLDecodeError) as error:
             wrong.append(f"{block.place}: {error}")
