@@ -30,6 +30,14 @@ def test_what_it_makes_passes_its_own_test_and_runs(cli: Cli, folder: Path) -> N
         assert says in done.stdout
 
 
+def test_it_says_when_another_server_would_run_the_app(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("MOORING_URL", "MOORING_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    assert cli("new", "alone").err == ""
+    monkeypatch.setenv("MOORING_URL", "http://127.0.0.1:9")
+    assert "To use its own: unset MOORING_URL" in cli("new", "shop").err
+
+
 def test_it_overwrites_nothing(cli: Cli, folder: Path) -> None:
     (folder / "shop").mkdir()
     (folder / "shop" / "mine.txt").write_text("mine")

@@ -41,4 +41,6 @@ def test_a_request_that_is_none_and_an_unknown_model_are_told_apart(cli: Cli, fo
     (folder / "request.json").write_text("{")
     assert "not valid JSON" in cli("config", "routes", "explain", "request.json").err
     (folder / "request.json").write_text(json.dumps(BODY | {"model": "n"}))
-    assert "Unknown model 'n'." in cli("config", "routes", "explain", "request.json").err
+    told = cli("config", "routes", "explain", "request.json").err
+    assert "Unknown model 'n'." in told
+    assert "This looked in mooring.toml;" in told

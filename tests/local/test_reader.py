@@ -37,6 +37,13 @@ def test_headings_count_as_context_and_are_no_answers() -> None:
     assert reading.text.startswith("Above 500 dollars: the head of support. [3]")
 
 
+def test_a_title_that_only_repeats_the_question_is_no_answer() -> None:
+    passages = (Passage(1, "www-data\n\nWeb servers run as this account; it owns no files.\n", "Users"),)
+    assert read("What does the user www-data do?", passages).text == (
+        "Web servers run as this account; it owns no files. [1]"
+    )
+
+
 def test_a_question_on_another_topic_is_refused() -> None:
     for question in (
         "Who won the world cup in 1998?",

@@ -58,6 +58,14 @@ def made(home: Home, tmp_path: Path) -> Path:
     return file
 
 
+def test_a_folder_that_is_not_there_is_made_and_a_name_with_a_suffix_is_a_file(home: Home, tmp_path: Path) -> None:
+    fill(home, Config()).close()
+    inside, _ = backup(Config(), home, tmp_path / "copies" / "daily", with_secrets=True, say=silent)
+    assert (inside.parent, inside.suffix) == (tmp_path / "copies" / "daily", ".mooring")
+    file, _ = backup(Config(), home, tmp_path / "one.mooring", with_secrets=True, say=silent)
+    assert file == tmp_path / "one.mooring"
+
+
 @pytest.mark.parametrize(("source", "target"), [("sqlite", "sqlite"), ("sqlite", "pg"), ("pg", "pg"), ("pg", "sqlite")])
 def test_a_restored_copy_has_everything_and_sets_aside_what_was_under_way(
     source: str, target: str, home: Home, tmp_path: Path

@@ -108,3 +108,16 @@ def test_json_holds_the_whole_tree_with_shown_ids_and_exact_amounts(scene: Any) 
     assert tree["total"]["settled_nanos"] == 520_002
     assert tree["total"]["usage"] == {"input_tokens": 2_000, "output_tokens": 100, "cached_input_tokens": 800}
     assert [event["seq"] for event in tree["events"]] == [1, 2, 3, 4]
+
+
+def test_an_attempt_in_doubt_lasts_until_the_next_began_and_no_longer(scene: Any) -> None:
+    trace = traced(scene)
+    first = trace.calls[0]
+    doubt, repeat = first.attempts
+    doubt = msgspec.structs.replace(doubt, outcome="uncertain", error_code=None, finished_at_us=None)
+    calls = (msgspec.structs.replace(first, attempts=(doubt, repeat)),)
+    steps = (msgspec.structs.replace(trace.steps[0], calls=calls), *trace.steps[1:])
+    line = next(
+        line for line in render.to_text(msgspec.structs.replace(trace, steps=steps)).splitlines() if "uncertain" in line
+    )
+    assert f"{(repeat.intended_at_us - doubt.intended_at_us) / 1e3:.1f} ms" in line

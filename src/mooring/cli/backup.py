@@ -13,7 +13,7 @@ from .output import examples, json_option, print_json
 @click.option("--without-secrets", is_flag=True, help="Leave secret.key out: API keys will not work after a restore.")
 @json_option("file", "size_bytes", "created_at", "rows", "blobs", "missing", "has_secrets")
 def backup_command(target: Path, without_secrets: bool, as_json: bool) -> None:
-    """Write a backup to TARGET, a new file or a folder, while everything goes on working.
+    """Write a backup to TARGET, a new FILE.mooring or a folder, while everything goes on working.
 
     It holds one snapshot of the journal, documents included, the contents that it names, and the secrets. The index
     of documents and the spans are left out: they are made again from it.

@@ -80,9 +80,14 @@ def routes() -> None:
 def explain(request: Path, path: Path | None, session: str, as_json: bool) -> None:
     """In which order the targets of REQUEST.json's model would be tried, and why not the others. Nothing is sent."""
     from mooring import config
+    from mooring.core.errors import NotFound
     from mooring.gateway.explain import explain as explained
 
-    found = explained(config.load(path).gateway, request.read_bytes(), session=session, health=_health())
+    try:
+        found = explained(config.load(path).gateway, request.read_bytes(), session=session, health=_health())
+    except NotFound as error:
+        read = f"This looked in {config.origin_of(path)}; another is named by --file or MOORING_CONFIG."
+        raise NotFound(error.message, hint=" ".join(filter(None, (error.hint, read))), param=error.param) from error
     if as_json:
         print_json(found.facts())
         return

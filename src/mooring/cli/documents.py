@@ -71,7 +71,9 @@ def ask_command(
         click.echo(answer.text)
         for citation in answer.citations:
             section = f" § {citation.section}" if citation.section else ""
-            click.echo(f"  [{citation.number}] {citation.path}{section}, characters {citation.start}-{citation.end}")
+            page = f", page {citation.page}" if citation.page else ""
+            where = f"{citation.path}{section}{page}, characters {citation.start}-{citation.end}"
+            click.echo(f"  [{citation.number}] {where}")
     context.exit(Exit.DONE if answer.is_answered else Exit.FAILED)
 
 

@@ -1,10 +1,11 @@
 """`new`: an app to begin with, which works and is tested before anything is configured."""
 
+import os
 from pathlib import Path
 
 import click
 
-from .output import examples, json_option, print_json
+from .output import examples, json_option, note, print_json
 
 APP = '''"""NAME: an agent with one tool. `python app.py` runs it."""
 
@@ -76,6 +77,10 @@ def new_command(name: str, as_json: bool) -> None:
         return
     click.echo(f"{name}/ has {', '.join(FILES)}. Next:")
     click.echo(f"  cd {name} && python app.py")
+    for variable in ("MOORING_URL", "MOORING_HOME"):
+        if os.environ.get(variable):
+            note(f"{variable} is set: the app would be run by that server, which knows nothing of {name}/mooring.toml.")
+            note(f"To use its own: unset {variable}")
 
 
 def make(folder: Path) -> None:

@@ -220,11 +220,15 @@ def _confidence(
 def _chosen(
     ranked: Sequence[tuple[float, _Candidate]], asked: Sequence[str], passages: Sequence[Passage]
 ) -> tuple[Sentence, ...]:
-    """The best sentence, and up to two more that are nearly as good and cover a word that is still open."""
-    best = ranked[0][0]
+    """The best sentence, and up to two more that are nearly as good and cover a word that is still open.
+
+    What only repeats words of the question, as a title in a list does, says nothing where another sentence does.
+    """
+    telling = [each for each in ranked if not each[1].here <= set(asked)] or ranked
+    best = telling[0][0]
     still_open = set(asked)
     chosen: list[Sentence] = []
-    for score, candidate in ranked[:20]:
+    for score, candidate in telling[:20]:
         if len(chosen) == MOST_SENTENCES or (
             chosen and (score < _NEARLY_AS_GOOD * best or not candidate.here & still_open)
         ):

@@ -47,13 +47,15 @@ class Restoration(NamedTuple):
 
 
 def backup(config: Config, home: Home, target: Path, *, with_secrets: bool, say: Say) -> tuple[Path, Manifest]:
-    """A backup in `target`, a new file, or a folder that gets one named by the time.
+    """A backup in `target`: a new file with a suffix, else a folder, made if need be, that gets one named by the time.
 
     Raises:
         InvalidRequest: the file exists.
         StorageError: the journal cannot be read, or the target's disk is full.
     """
     know_every_table()
+    if not target.suffix and not target.exists():
+        target.mkdir(mode=0o700, parents=True)
     file = target / default_name(datetime.now(UTC)) if target.is_dir() else target
     manifest = back_up(
         config.database_url() or home.database_url,

@@ -106,7 +106,7 @@ def footprint(rooms: Server) -> Iterator[Line]:
         entry.name: size_of(entry) for entry in rooms.home.path.iterdir() if entry.name not in (".gitignore", "run")
     }
     shown = ", ".join(
-        f"{name} {size / MB:.1f} MB" for name, size in sorted(parts.items(), key=lambda one: -one[1]) if size
+        f"{name} {size / MB:.1f} MB" for name, size in sorted(parts.items(), key=lambda one: -one[1]) if size >= MB / 20
     )
     yield Line("footprint", "ok", f"{sum(parts.values()) / MB:.1f} MB in {rooms.home.path}: {shown}")
     log = parts.get("mooring.db-wal", 0)

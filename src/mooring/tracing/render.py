@@ -136,7 +136,8 @@ def _waterfall(calls: Sequence[TracedCall], window: Window, glyphs: Glyphs) -> T
         _call_row(table, traced, window, glyphs)
         for place, attempt in enumerate(traced.attempts):
             branch = glyphs.last if place == len(traced.attempts) - 1 else glyphs.branch
-            _attempt_row(table, attempt, branch, window, glyphs)
+            later = traced.attempts[place + 1 :]
+            _attempt_row(table, attempt, later[0].intended_at_us if later else None, branch, window, glyphs)
     return table
 
 
@@ -158,13 +159,18 @@ def _call_row(table: Table, traced: TracedCall, window: Window, glyphs: Glyphs) 
     )
 
 
-def _attempt_row(table: Table, attempt: AttemptRecord, branch: str, window: Window, glyphs: Glyphs) -> None:
+def _attempt_row(
+    table: Table, attempt: AttemptRecord, next_us: int | None, branch: str, window: Window, glyphs: Glyphs
+) -> None:
+    """`next_us`: when the next attempt began; of one in doubt that is the latest that it can have lasted to."""
     label = Text(f"  {branch}{_plain(attempt.target)}", style="dim")
     if attempt.reason != "first":
         label.append(f" ({_plain(attempt.reason)})")
     if attempt.outcome != "completed":
         label.append(f" {attempt.error_code or attempt.outcome}", style=STYLES.get(attempt.outcome, "red"))
     end = attempt.finished_at_us or window.end_us
+    if attempt.outcome == "uncertain" and next_us is not None:
+        end = max(min(end, next_us), attempt.intended_at_us)
     first = attempt.first_byte_at_us or attempt.intended_at_us
     table.add_row(
         label,
