@@ -89,8 +89,8 @@ def test_what_is_held_is_settled_from_the_export_and_what_differs_fails(cli: Cli
     (folder / "export.csv").write_text(f"attempt,cost_nanos\n{attempt},4000\nreq_unknown,1\n")
     result = cli("cost", "reconcile", "export.csv")
     assert result.code == 0
-    assert "1 held attempts settled at $0.000004000" in result.out
-    assert "1 rows of the export are not in the journal: req_unknown" in result.out
+    assert "1 held attempt settled at $0.000004000" in result.out
+    assert "In the export and not in the journal: 1 row: req_unknown" in result.out
     (folder / "export.csv").write_text(f"attempt,cost_nanos\n{attempt},4001\n")
     result = cli("cost", "reconcile", "export.csv")
     assert result.code == 1

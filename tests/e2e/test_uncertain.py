@@ -95,7 +95,7 @@ def check_a_killed_model_call(s: Site) -> None:
     assert "identical" in s.cli("replay", run, "--verify")
     assert "verified" in s.cli("trace", run, "--verify")
     (s.folder / "export.csv").write_bytes(s.export())
-    assert "1 held attempts settled" in s.cli("cost", "reconcile", str(s.folder / "export.csv"), "--complete")
+    assert "1 held attempt settled" in s.cli("cost", "reconcile", str(s.folder / "export.csv"), "--complete")
     bill = json.loads(s.cli("cost", "report", "--json"))
     assert (bill["settled_nanos"], bill["held_nanos"]) == (s.metered_nanos(), 0)
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from .exits import Exit
-from .output import Column, Listing, examples, json_option, note, print_json, print_table
+from .output import Column, Listing, examples, json_option, many, note, print_json, print_table
 
 PROJECT_OPTION = click.option("--project", default="default", show_default=True, help="Which project.")
 BUDGET_FIELDS = (
@@ -263,14 +263,17 @@ def reconcile(context: click.Context, export: Path, project: str, complete: bool
             }
         )
         context.exit(Exit.FAILED if differing else Exit.DONE)
-    click.echo(f"{len(usages)} rows read; {found.settled} held attempts settled at {show_usd(found.settled_nanos)}.")
+    settled = f"{many(found.settled, 'held attempt')} settled at {show_usd(found.settled_nanos)}"
+    click.echo(f"{many(len(usages), 'row')} read; {settled}.")
     for one in found.differing:
         shown = ids.show("att", one.attempt_id)
         click.echo(f"{shown}: settled {show_usd(one.settled_nanos)}, metered {show_usd(one.metered_nanos)}")
     if found.missing:
-        click.echo(f"{len(found.missing)} held attempts are not in the export; they stay held.")
+        click.echo(f"Held and not in the export: {many(len(found.missing), 'attempt')}, which may still be owed.")
     if found.unknown:
-        click.echo(f"{len(found.unknown)} rows of the export are not in the journal: {', '.join(found.unknown[:5])}")
+        click.echo(
+            f"In the export and not in the journal: {many(len(found.unknown), 'row')}: {', '.join(found.unknown[:5])}"
+        )
     if differing:
         note("Ask the provider about them: what was settled is what its answers said.")
     context.exit(Exit.FAILED if differing else Exit.DONE)

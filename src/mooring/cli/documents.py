@@ -72,8 +72,8 @@ def ask_command(
         for citation in answer.citations:
             section = f" § {citation.section}" if citation.section else ""
             page = f", page {citation.page}" if citation.page else ""
-            where = f"{citation.path}{section}{page}, characters {citation.start}-{citation.end}"
-            click.echo(f"  [{citation.number}] {where}")
+            place = f"{citation.path}{section}{page}, characters {citation.start}-{citation.end}"
+            click.echo(f"  [{citation.number}] {place}")
     context.exit(Exit.DONE if answer.is_answered else Exit.FAILED)
 
 

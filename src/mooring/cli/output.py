@@ -132,3 +132,8 @@ def _draw(columns: Sequence[Column], rows: list[list[str]]) -> None:
 def _printable(text: str) -> str:
     """Without control characters: a name must move no cursor and break no line."""
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def many(number: int, noun: str) -> str:
+    """`1 row`, `1,204 rows`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .completion import RUN_ID
-from .output import Column, Listing, examples, json_option, note, print_json, print_table
+from .output import Column, Listing, examples, json_option, many, note, print_json, print_table
 
 if TYPE_CHECKING:
     from mooring.journal.records import RunRecord
@@ -236,7 +236,8 @@ def forget(run_id: str | None, user: str | None, project: str, vacuum: bool, as_
     if as_json:
         print_json({"payloads": gone.payloads, "runs": gone.runs, "blobs": gone.blobs})
         return
-    click.echo(f"Forgotten: what was said in {gone.payloads} calls and {gone.runs} runs, and {gone.blobs} blobs.")
+    parts = [many(gone.payloads, "call"), many(gone.runs, "run"), many(gone.blobs, "blob")]
+    click.echo(f"Forgotten: what was said in {parts[0]} and {parts[1]}, and {parts[2]}.")
     if not vacuum:
         note("Backups still hold it. Remains of earlier versions of rows leave the file with --vacuum.")
     else:

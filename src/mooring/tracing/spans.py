@@ -195,7 +195,7 @@ def summary(row: SummaryRow, head: Span, standing: Standing) -> Summary:
     is_run = standing.run_id is not None
     state = standing.state or head.state
     if not is_run and head.kind in CALLS and row.failed:
-        state = "failed" if head.state == "completed" and row.failed == row.calls else head.state
+        state = "failed" if head.state == "completed" else head.state
     return Summary(
         row.trace_id,
         row.first_id,

@@ -178,12 +178,13 @@ def test_an_uncertain_call_is_decided_on_its_page(browser: Open) -> None:
             run = (await one.get(path + ".json")).json["call"]["run_id"]
             assert "Did send_letter happen?" in (await one.get(f"/ui/runs/{run}")).words
             assert (await one.post(path + "/resolve", {"decision": "perhaps"})).status == 400
-            assert (await one.post(path + "/resolve", {"decision": "completed", "result": "no json"})).status == 400
-            decided = {"decision": "completed", "result": '"sent"', "to": f"/ui/runs/{run}"}
+            decided = {"decision": "completed", "result": "sent, says Ann", "to": f"/ui/runs/{run}"}
             assert (await one.post(path + "/resolve", decided)).headers["location"] == f"/ui/runs/{run}"
             found = (await one.get(path + ".json")).json["call"]
             assert found["state"] == "completed"
             assert found["attributes"]["resolved_by"].startswith("ui key_")
+            # What was typed is what a model reads, as it is when a tool returns text.
+            assert await one.rooms.journal.get_body("default", call.id) == b"sent, says Ann"
 
     asyncio.run(scene())
 

@@ -187,3 +187,18 @@ def test_traces_are_listed_and_found_by_user_session_tag_and_state(browser: Open
             assert f'href="/ui/traces/{mine.hex()}"' in (await one.get("/ui/traces")).text
 
     asyncio.run(scene())
+
+
+def test_a_list_says_of_a_trace_what_its_page_says(browser: Open) -> None:
+    async def scene() -> None:
+        async with browser() as one:
+            trace_id = new_id()
+            await a_call(one, trace_id)
+            lost = NewCall(new_id(), "default", "chat", "fast", trace_id)
+            await one.rooms.journal.record_call(lost, CallAnswer("failed", error_code="upstream_error"))
+            await one.rooms.projector.catch_up()
+            await one.sign_in()
+            (row,) = (await one.get("/ui/traces.json")).json["traces"]
+            assert row["state"] == (await one.get(f"/ui/traces/{row['id']}.json")).json["trace"]["state"] == "failed"
+
+    asyncio.run(scene())
