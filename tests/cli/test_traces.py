@@ -28,3 +28,21 @@ def test_what_cannot_be_meant_is_said(cli: Any, folder: Any) -> None:
     assert "mooring trace list" in cli("trace", "abc").err
     assert cli("runs", "list", "--user", "u_1").out == "No run matches.\n"
     assert "list" in cli("trace", "--help").out
+
+
+def test_what_was_spent_is_priced_elsewhere_and_an_unknown_price_is_said(cli: Any, recorded: str) -> None:
+    told = cli("cost", "whatif", "openai/gpt-5-mini", "openai/none-such", "--input-usd", "1", "--output-usd", "2", "--json")
+    (line,) = told.json["lines"]
+    assert line["target"] == "sim/agent"
+    assert told.json["would_be_nanos"]["openai/none-such"] is None
+    assert told.json["would_be_nanos"]["openai/gpt-5-mini"] > 0
+    shown = cli("cost", "whatif", "openai/gpt-5-mini", "openai/none-such")
+    assert "openai/none-such: unknown; set its price" in shown.out
+    assert "openai/gpt-5-mini: $0.0" in shown.out
+    assert "tokenizer" in shown.err
+    assert cli("cost", "whatif", "local/x", "--target", "sim/other").out == "No chat call was settled since then.\n"
+    assert "Name a MODEL" in cli("cost", "whatif").err
+    assert "go together" in cli("cost", "whatif", "--input-usd", "1").err
+    assert "such as 0.25" in cli("cost", "whatif", "--input-usd", "x", "--output-usd", "1").err
+    assert "There is no model 'opnai/x'" in cli("cost", "whatif", "opnai/x").err
+    assert "is no time" in cli("cost", "whatif", "local/x", "--since", "soon").err

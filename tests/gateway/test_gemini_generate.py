@@ -287,3 +287,13 @@ def test_whoever_wants_one_call_a_turn_gets_one_although_this_wire_cannot_ask_fo
         assert "x-mooring-dropped" not in answer.headers
 
     run(scenario)
+
+
+def test_text_that_is_asked_for_by_name_is_text_on_any_wire_and_under_a_budget(run: Callable[..., None]) -> None:
+    async def scenario(made: House) -> None:
+        await made.journal.put_budget("default", scope="project", subject="", window="total", cap_nanos=10**12)
+        for modalities, status in ((["TEXT"], 200), (["TEXT", "AUDIO"], 400)):
+            config = {"responseModalities": modalities}
+            assert (await ask(made, WIRE, say("hi", "sim/echo", generationConfig=config))).status == status
+
+    run(scenario)

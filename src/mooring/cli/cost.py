@@ -7,6 +7,7 @@ import click
 
 from .exits import Exit
 from .output import Column, Listing, examples, json_option, many, note, print_json, print_table
+from .whatif import whatif
 
 PROJECT_OPTION = click.option("--project", default="default", show_default=True, help="Which project.")
 BUDGET_FIELDS = (
@@ -277,3 +278,6 @@ def reconcile(context: click.Context, export: Path, project: str, complete: bool
     if differing:
         note("Ask the provider about them: what was settled is what its answers said.")
     context.exit(Exit.FAILED if differing else Exit.DONE)
+
+
+cost_command.add_command(whatif)

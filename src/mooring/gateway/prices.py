@@ -151,7 +151,7 @@ class Prices:
         else:
             configured = _configured(vendor.config.prices, f"{model}-{variant}" if variant else model)
         if configured is not None:
-            return PriceSheet(_price_of(configured, kind), most_units=configured.most_units)
+            return PriceSheet(price_of(configured, kind), most_units=configured.most_units)
         if vendor.is_free or (kind == "passthrough" and variant == "read") or model.startswith(vendor.free_models):
             return PriceSheet(Price(source="free"))
         if kind == "passthrough":
@@ -190,7 +190,9 @@ def _of_path(prices: dict[str, PriceConfig], path: str) -> PriceConfig | None:
     return prices.get(_PATH)
 
 
-def _price_of(config: PriceConfig, kind: Kind) -> Price:
+def price_of(config: PriceConfig, kind: Kind) -> Price:
+    """The price that was written down."""
+
     def picos(usd: str | None) -> int | None:
         return None if usd is None else picos_per_token(usd)
 

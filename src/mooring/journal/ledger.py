@@ -42,6 +42,15 @@ class Applying(NamedTuple):
     newest: bytes
 
 
+class RecordedUsage(NamedTuple):
+    """Attempts at one target that metered the same tokens, and what all of them have cost."""
+
+    target: str
+    attempts: int
+    settled_nanos: int
+    usage: Usage
+
+
 class MeteredUsage(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a provider's own export says of one request: the amount if it tells it, else the tokens."""
 
@@ -230,6 +239,17 @@ class Ledger(Calls):
                 differing.append(Difference(row.id, row.settled_nanos, metered.cost_nanos))
         return tuple(sorted(names)), tuple(differing)
 
+    async def recorded_usage(
+        self, project_id: str, *, since_us: int = 0, user: str | None = None
+    ) -> tuple[list[RecordedUsage], int]:
+        """What chat calls metered since then; and how many attempts are left out, because nobody knows yet."""
+
+        def query(tx: Tx) -> tuple[list[RecordedUsage], int]:
+            rows = ledger.usages(tx, project_id, since_us, user)
+            return [_recorded(row) for row in rows], ledger.without_usage(tx, project_id, since_us, user)
+
+        return await self._database.read_async(query)
+
     async def bill(self, project_id: str, *, run_id: bytes | None = None, trace_id: bytes | None = None) -> Bill:
         """The bill of a project, a run or a trace."""
         rows = await self._database.read_async(lambda tx: ledger.bill(tx, project_id, run_id, trace_id))
@@ -247,6 +267,11 @@ def _cost(attempt: AttemptRecord, metered: MeteredUsage) -> int:
     if metered.cost_nanos is not None:
         return metered.cost_nanos
     return attempt.price.cost_nanos(metered.usage) if metered.usage else 0
+
+
+def _recorded(row: tuple[Any, ...]) -> RecordedUsage:
+    tokens: tuple[Any, ...] = tuple(int(value or 0) for value in row[3:])
+    return RecordedUsage(row[0], row[1], row[2], Usage(*tokens))
 
 
 def bill_line(row: tuple[Any, ...]) -> BillLine:

@@ -104,6 +104,7 @@ class _Generation(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     response_schema: dict[str, Any] | None = None
     response_json_schema: dict[str, Any] | None = None
     thinking_config: dict[str, Any] | None = None
+    response_modalities: list[Literal["TEXT"]] | None = None
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):

@@ -8,6 +8,11 @@ from ..windows import Period
 from . import cross_project
 from .calls import OF_TRACE
 
+_TOKENS = (
+    "a.input_tokens, a.output_tokens, a.cached_input_tokens, a.cache_write_tokens, a.input_audio_tokens,"
+    " a.reasoning_tokens, a.output_audio_tokens"
+)
+
 
 class BudgetRow(NamedTuple):
     """A budget without its windows."""
@@ -124,3 +129,27 @@ def bill(tx: Tx, project_id: str, run_id: bytes | None, trace_id: bytes | None) 
         " GROUP BY a.target ORDER BY a.target",
         named,
     )
+
+
+def usages(tx: Tx, project_id: str, since_us: int, user: str | None) -> list[tuple[Any, ...]]:
+    """What chat attempts metered and cost, those of the same tokens together."""
+    by_user = " AND c.user_name = ?" if user is not None else ""
+    return tx.all(
+        f"SELECT a.target, COUNT(*), SUM(a.settled_nanos), {_TOKENS}"  # noqa: S608
+        " FROM calls c JOIN attempts a ON a.call_id = c.id WHERE c.project_id = ? AND c.kind = 'chat'"
+        " AND a.intended_at_us >= ? AND a.settlement = 'settled' AND a.input_tokens IS NOT NULL"
+        f"{by_user} GROUP BY a.target, {_TOKENS}",
+        (project_id, since_us, *(() if user is None else (user,))),
+    )
+
+
+def without_usage(tx: Tx, project_id: str, since_us: int, user: str | None) -> int:
+    """How many chat attempts are held, because nobody knows yet what they metered."""
+    by_user = " AND c.user_name = ?" if user is not None else ""
+    row = tx.one(
+        "SELECT COUNT(*) FROM calls c JOIN attempts a ON a.call_id = c.id"  # noqa: S608
+        " WHERE c.project_id = ? AND c.kind = 'chat' AND a.intended_at_us >= ? AND a.settlement <> 'settled'"
+        f"{by_user}",
+        (project_id, since_us, *(() if user is None else (user,))),
+    )
+    return int(row[0]) if row else 0

@@ -127,10 +127,16 @@ def _request_of(wire: _Request, plain: dict[str, Any], model: str, is_stream: bo
     )
 
 
+def _is_text(modalities: Any) -> bool:
+    return isinstance(modalities, list) and all(str(one).lower() == "text" for one in modalities)
+
+
 def _extra(wire: _Request, plain: dict[str, Any], own: list[Any]) -> dict[str, Any]:
     """What only this wire says, the settings of generation under their whole names."""
     extra = {name: value for name, value in plain.items() if name not in KNOWN}
     config = plain.get(CONFIG) or {}
+    if _is_text(config.get("responseModalities")):  # what it is without being asked for, too
+        config = {name: value for name, value in config.items() if name != "responseModalities"}
     extra.update({f"{CONFIG}.{name}": value for name, value in config.items() if name not in _KNOWN_CONFIG})
     names = wire.tool_config.function_calling_config if wire.tool_config else None
     if names is not None and len(names.allowed_function_names or ()) > 1:
