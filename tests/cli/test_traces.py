@@ -31,7 +31,9 @@ def test_what_cannot_be_meant_is_said(cli: Any, folder: Any) -> None:
 
 
 def test_what_was_spent_is_priced_elsewhere_and_an_unknown_price_is_said(cli: Any, recorded: str) -> None:
-    told = cli("cost", "whatif", "openai/gpt-5-mini", "openai/none-such", "--input-usd", "1", "--output-usd", "2", "--json")
+    told = cli(
+        "cost", "whatif", "openai/gpt-5-mini", "openai/none-such", "--input-usd", "1", "--output-usd", "2", "--json"
+    )
     (line,) = told.json["lines"]
     assert line["target"] == "sim/agent"
     assert told.json["would_be_nanos"]["openai/none-such"] is None

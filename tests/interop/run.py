@@ -30,7 +30,7 @@ INSTALLED = {
     " llama-index-llms-google-genai llama-index-embeddings-openai anthropic<1",  # 0.12.3 breaks with 1.x by itself
     "openai_agents": "openai-agents",
     "pydantic_ai": "pydantic-ai-slim[openai,anthropic,google,mistral]",
-    "autogen": "autogen-agentchat autogen-ext[openai,anthropic]",
+    "autogen": "autogen-agentchat autogen-ext[openai,anthropic] anthropic<1",  # 0.7.5 breaks with 1.x by itself
     "crewai": "crewai",
     "google_adk": "google-adk",
 }
