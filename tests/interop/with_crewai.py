@@ -1,4 +1,4 @@
-"""What CrewAI does, through its own classes of OpenAI, Anthropic and Gemini: a crew, a stream, tools, output, errors."""
+"""What CrewAI does, by chat completions and by responses: a crew, a stream, tools, structured output, errors."""
 
 import os
 import sys
