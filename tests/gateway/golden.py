@@ -13,7 +13,7 @@ from mooring.gateway.fidelity import features_of, without
 
 FOLDER = Path(__file__).parent / "golden"
 INBOUND = ("openai_chat", "openai_responses", "anthropic_messages", "gemini_generate")
-UPSTREAM = ("openai_chat", "anthropic_messages", "gemini_generate", "bedrock_converse")
+UPSTREAM = ("openai_chat", "anthropic_messages", "gemini_generate", "bedrock_converse", "openai_responses")
 PAIRS = [(one, other) for one in INBOUND for other in UPSTREAM]
 SCHEMA = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}
 

@@ -74,7 +74,7 @@ class Attempt:
         self._tries = tries
         self._rooms = call.rooms
         self._vendor = step.target.vendor
-        self.codec = self._vendor.codec_for(call.asked.codec)
+        self.codec = self._vendor.codec_for(call.asked.codec, step.target.model)
         self._id = call.rooms.new_id()
         self._traffic = Traffic()
 
@@ -142,8 +142,9 @@ class Attempt:
         held = structured.held(call, checked.value)
         if codec.name != call.asked.codec.name:
             body = translated(call, codec, body, held)
-        elif held is not answer:
-            body = codec.rewrite_response(body, held)
+        else:
+            body = body if held is answer else codec.rewrite_response(body, held)
+            body = codec.named(body, call.asked.fields, call.shown_id)
         await self.finish("completed", answer=CallAnswer(state="completed", body=body, attributes=call.attributes()))
         return body
 

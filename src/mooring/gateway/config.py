@@ -112,6 +112,11 @@ class ProviderConfig(Section):
         description="Of AWS: the profile of its shared files; without a value, AWS's own order of sources.",
     )
     cloud_project: str | None = Field(default=None, description="The project of Google Cloud that pays.")
+    wires: dict[str, Literal["openai_chat", "openai_responses"]] = Field(
+        default={},
+        description="The wire by which a model is asked, by upstream model; `*` for all others. For OpenAI's and what "
+        "is compatible with it; without a value: openai_chat.",
+    )
     models: tuple[str, ...] = Field(
         default=(), description="Upstream models served as `provider/model`; empty: any name."
     )

@@ -83,6 +83,7 @@ class Vendor:
         # A trace id lets a stranger join what its owner did: it stays among the owner's machines unless they say so.
         own = self.is_own or tracecontext.is_private(self._base)
         self.is_traced = own if config.propagate_traceparent is None else config.propagate_traceparent
+        self._chosen = self._wires_of(config)
         beside = OPENAI_WIRES if self.wire == "openai_chat" else ()
         self._spoken = {*self.other_wires, *beside, *(codec.name for codec in self._codecs.values())}
         self.tokens = None if config.token is None else tokens_of(name, config.token, self.token_kinds)
@@ -107,8 +108,24 @@ class Vendor:
         """Whether this wire's bodies can pass as they came."""
         return codec.name in self._spoken
 
-    def codec_for(self, asked: Codec) -> Codec:
-        """The wire in which this vendor is asked: the caller's own where it can be."""
+    def _wires_of(self, config: ProviderConfig) -> dict[str, Codec]:
+        """The wires that single models are asked by, where that is not the vendor's own.
+
+        Raises:
+            ConfigError: the vendor speaks a wire that has no other beside it.
+        """
+        if config.wires and self.wire != "openai_chat":
+            raise ConfigError(
+                f"Provider '{self.name}' speaks {self.wire} and nothing else.",
+                hint=f"Remove [gateway.providers.{self.name}] wires.",
+            )
+        return {model: codecs.get(wire)() for model, wire in config.wires.items()}
+
+    def codec_for(self, asked: Codec, model: str = "") -> Codec:
+        """The wire in which this vendor is asked for a model: the caller's own where it can be."""
+        chosen = self._chosen and asked.kind == "chat" and (self._chosen.get(model) or self._chosen.get("*"))
+        if chosen:
+            return asked if asked.name == chosen.name else chosen
         if self.speaks(asked) or asked.address is not None:
             return asked
         found = self._codecs.get(asked.kind)

@@ -53,7 +53,8 @@ class Relay:
         self._sent: list[bytes] = []
         self._held: list[bytes] = []  # what ends an answer, as it came
         self._has_end = False  # the terminal event is among it
-        self._is_clear = self._passes and not self._is_guarded and not self._out.ends_with_finish
+        self._is_named = self._passes and self._out.id_prefix is not None
+        self._is_clear = self._passes and not (self._is_guarded or self._is_named or self._out.ends_with_finish)
         self._is_between = True
         self._is_over = False
         self._has_begun = False
@@ -241,8 +242,10 @@ class Relay:
         if not self._passes:
             self._emit(events)
             return
-        if self._is_guarded:  # else nothing that must follow it is ever written anew
+        if self._is_guarded or self._is_named:  # else nothing that must follow it is ever written anew
             self._encoder.observe(payload, events)
+        if self._is_named:
+            payload = self._out.named(payload, self.call.asked.fields, self.call.shown_id)
         data = self._out.without_usage(payload) if self._hides_usage else payload
         if data is None:
             return

@@ -78,7 +78,7 @@ def carriable(asked: Asked) -> Plan:
     refusal: InvalidRequest | None = None
     for target in asked.plan.targets:
         try:
-            codec = target.vendor.codec_for(asked.codec)
+            codec = target.vendor.codec_for(asked.codec, target.model)
         except NotOffered as error:
             refusal = refusal or error
             continue

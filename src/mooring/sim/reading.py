@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from . import cohere
+from . import cohere, responses
 from .anthropic import ANTHROPIC, count_body, decode_messages
 from .conversation import ChatBody, decode_chat
 from .converse import check_authorized, converse_of, decode_converse
@@ -21,6 +21,7 @@ _PATHS: dict[str, Operation] = {
     "/compatibility/v1/chat/completions": "chat",
     "/v1/embeddings": "embed",
     cohere.PATH: "embed",
+    responses.PATH: "chat",
     "/v1/messages/count_tokens": "count",
 }
 _OPERATIONS: dict[str, Operation] = {
@@ -44,6 +45,8 @@ def dialect_of(path: str) -> Dialect:
     """The wire that is spoken at this path."""
     if path.startswith("/v1/messages"):
         return ANTHROPIC
+    if path == responses.PATH:
+        return responses.RESPONSES
     if converse_of(path) is not None:
         return CONVERSE
     return GEMINI if address_of(path) is not None else OPENAI
@@ -62,6 +65,8 @@ def read_chat(request: HttpRequest) -> tuple[ChatBody, Marked]:
     Raises:
         BadRequest: the wire's vendor would refuse it.
     """
+    if request.path == responses.PATH:
+        return responses.decode_responses(request.body), 0
     converse = converse_of(request.path)
     if converse is not None:
         check_authorized(request.headers)

@@ -172,6 +172,10 @@ class Codec(Protocol):
         """What every upstream body needs: the target's model name, usage asked for, and the output cap if any."""
         ...
 
+    def named(self, data: bytes, asked: Fields, name: str) -> bytes:
+        """An answer, or an event of one, that passes as it came, but for the name by which it is kept here."""
+        ...
+
     def decode_response(self, body: bytes) -> ChatResponse: ...
     def check_answer(self, request: ChatRequest, response: ChatResponse) -> None:
         """Whether it is an answer to all that was asked.
@@ -259,6 +263,9 @@ class BaseCodec:
 
     def path_of(self, model: str, *, is_stream: bool) -> str:
         return self.path
+
+    def named(self, data: bytes, asked: Fields, name: str) -> bytes:
+        return data
 
     def check_answer(self, request: ChatRequest, response: ChatResponse) -> None:
         """Any number of choices is an answer; that there is one was seen when it was decoded."""

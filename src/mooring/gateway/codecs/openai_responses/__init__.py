@@ -1,4 +1,4 @@
-"""The OpenAI responses wire, answered by models of any other: the conversations that it keeps are the journal's calls.
+"""The OpenAI responses wire: the conversations that it keeps are the journal's calls, whoever answers them.
 
 Read `request.py`, `response.py` and `events.py`; `items.py` serves all three. Errors are those of the chat wire.
 """
@@ -41,7 +41,7 @@ class Codec(openai_chat.Codec):
         }
     )
     leaves_out: ClassVar[frozenset[Feature]] = frozenset(
-        {"tool call signatures", "cache marks", "failed tool results", "names of participants"}
+        {"unsigned thinking", "tool call signatures", "cache marks", "failed tool results", "names of participants"}
     )
     own_hints: ClassVar[frozenset[str]] = frozenset(
         {
@@ -78,7 +78,13 @@ class Codec(openai_chat.Codec):
         return response.rewrite_response(body, response_)
 
     def is_error(self, body: bytes) -> bool:
-        return False  # no provider is asked on this wire
+        return response.is_error(body)
+
+    def prepare(self, fields: Fields, *, model: str, is_stream: bool, cap_field: str | None, cap_tokens: int) -> None:
+        request.prepare(fields, model=model, cap_tokens=cap_tokens if cap_field is not None else None)
+
+    def named(self, data: bytes, asked: Fields, name: str) -> bytes:
+        return response.named(data, asked, name)
 
     def without_usage(self, data: bytes) -> bytes | None:
         return data

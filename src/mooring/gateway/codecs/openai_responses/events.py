@@ -29,6 +29,15 @@ from .response import decode_response, response_object, status_of
 _encode = msgspec.json.encode
 
 
+class _Failure(msgspec.Struct):
+    code: str | None = None
+    message: str | None = None
+
+
+class _Failed(msgspec.Struct):
+    error: _Failure | None = None
+
+
 class _Event(msgspec.Struct):
     type: str = ""
     response: msgspec.Raw = msgspec.Raw(b"")
@@ -47,6 +56,8 @@ class _Started(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(_Event).decode
 _decode_started = msgspec.json.Decoder(_Started).decode
+_decode_failed = msgspec.json.Decoder(_Failed).decode
+_CALLS = ("function_call", "custom_tool_call")
 
 
 class Decoder:
@@ -61,10 +72,12 @@ class Decoder:
             "response.output_text.delta": lambda event: [TextDelta(event.delta)],
             "response.refusal.delta": lambda event: [RefusalDelta(event.delta)],
             "response.reasoning_summary_text.delta": lambda event: [ThinkingDelta(event.delta)],
+            "response.reasoning_text.delta": lambda event: [ThinkingDelta(event.delta)],
             "response.function_call_arguments.delta": self._arguments,
+            "response.custom_tool_call_input.delta": self._arguments,
             "response.completed": self._ended,
             "response.incomplete": self._ended,
-            "response.failed": self._broken,
+            "response.failed": self._failed,
             "error": self._broken,
         }
 
@@ -74,6 +87,8 @@ class Decoder:
         Raises:
             UpstreamMalformed: not JSON, or fields of another type.
         """
+        if data.strip() in (b"", b"[DONE]"):  # what compatible servers end with
+            return []
         try:
             event = _decode(data)
             handle = self._handlers.get(event.type)  # none for what only repeats, or for an event of a later day
@@ -87,7 +102,7 @@ class Decoder:
 
     def _added(self, event: _Event) -> list[Event]:
         item = event.item
-        if item is None or item.type != "function_call":
+        if item is None or item.type not in _CALLS:
             return []
         place = self._calls[item.id or ""] = len(self._calls)
         return [ToolCallStart(place, item.call_id or "", item.name or "")]
@@ -108,6 +123,10 @@ class Decoder:
         found = decode_response(bytes(event.response))
         usage: list[Event] = [UsageReport(found.usage)] if found.usage is not None else []
         return [ChoiceEnd(found.choices[0].finish_reason), *usage, MessageEnd()]
+
+    def _failed(self, event: _Event) -> list[Event]:
+        error = _decode_failed(event.response).error or _Failure()
+        return [StreamError(code=error.code or "upstream_error", message=error.message or "It failed.")]
 
     def _broken(self, event: _Event) -> list[Event]:
         return [StreamError(code=event.code or "upstream_error", message=event.message or "It failed.")]

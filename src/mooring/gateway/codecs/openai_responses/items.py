@@ -153,12 +153,19 @@ def wire_items(messages: Sequence[Message]) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     for message in messages:
         if message.role == "assistant":
-            items += output_items(message.parts, "in")
+            items += [_asked(item) for item in output_items(message.parts, "in")]
         elif message.role == "tool":
             items += [_wire_result(part) for part in message.parts if isinstance(part, ToolResultPart)]
         else:
             items.append({"type": "message", "role": message.role, "content": _wire_content(message.parts)})
     return items
+
+
+def _asked(item: dict[str, Any]) -> dict[str, Any]:
+    """An item as a request holds it: without an id, which only its vendor can give, and a thought as it was sealed."""
+    kept = {name: value for name, value in item.items() if name not in ("id", "status")}
+    sealed = kept.get("encrypted_content", "")
+    return kept | {"encrypted_content": sealed.removeprefix(SIGNED)} if sealed else kept
 
 
 def output_items(parts: Sequence[Part], suffix: str) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Requests of the responses wire: body to canonical request and back."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from ...fidelity import VENDOR_TOOLS
 from ...rewriting import is_same, substituted, substitutions
 from .. import Fields, WireRequest
 from ..openai_chat.request import MOST_OUTPUT_TOKENS
-from .items import OWN, messages_of, wire_items
+from .items import OWN, SEALED, SIGNED, messages_of, wire_items
 
 _Body = dict[str, msgspec.Raw]
 
@@ -59,6 +60,8 @@ class _Request(msgspec.Struct):
 
 
 KNOWN = frozenset(_Request.__struct_fields__)
+_THOUGHTS = "reasoning.encrypted_content"
+_REASONS = re.compile(r"(?:o\d|gpt-[5-9]|codex|computer-use)")  # models that think; others refuse to be asked for it
 _decode_fields = msgspec.json.Decoder(_Body).decode
 _decode_request = msgspec.json.Decoder(_Request).decode
 _decode_slices = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -196,8 +199,8 @@ def _wire_tool(tool: ToolSpec) -> Fields:
         "type": "function",
         "name": tool.name,
         "description": tool.description,
-        "parameters": tool.parameters,
-        "strict": tool.is_strict,
+        "parameters": tool.parameters or {"type": "object", "properties": {}},
+        "strict": bool(tool.is_strict),  # without it this wire makes any schema a strict one
     }
 
 
@@ -227,3 +230,27 @@ def rewrite_request(fields: Fields, before: ChatRequest, after: ChatRequest) -> 
         changed |= encode_request(after)
     fields.clear()
     fields.update(changed)
+
+
+def prepare(fields: Fields, *, model: str, cap_tokens: int | None) -> None:
+    """The target's model name and the cap where one is due; the vendor keeps nothing, so its thoughts come sealed.
+
+    The conversation so far is in the input already: the response that it names is one of ours.
+    """
+    fields["model"] = model
+    fields.pop("previous_response_id", None)
+    fields["store"] = False
+    if cap_tokens is not None:
+        fields["max_output_tokens"] = cap_tokens
+    if "reasoning" in fields or _REASONS.match(model):
+        given = _decode_any(_encode(fields.get("include"))) or []
+        fields["include"] = [*given, *([_THOUGHTS] if _THOUGHTS not in given else [])]
+    raw = _encode(fields.get("input"))
+    if any(f'"{mark}'.encode() in raw for mark in (SIGNED, SEALED)):
+        fields["input"] = [item for item in _decode_any(raw) if not _is_anothers(item)]
+
+
+def _is_anothers(item: Any) -> bool:
+    """Whether it is a thought that only another vendor can read."""
+    sealed = item.get("encrypted_content") if isinstance(item, dict) else None
+    return isinstance(sealed, str) and sealed.startswith((SIGNED, SEALED))

@@ -62,6 +62,7 @@ class _Response(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Response).decode
+_decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def echoed(asked: Fields) -> dict[str, Any]:
@@ -116,6 +117,32 @@ def encode_response(response: ChatResponse, asked: Fields) -> bytes:
     choice = response.choices[0]
     items = output_items(choice.message.parts, response.id.rpartition("_")[2])
     return _encode(response_object(response, asked, items, status_of(choice.finish_reason)))
+
+
+def is_error(body: bytes) -> bool:
+    """Whether a body with a good status is an error, or an answer that failed."""
+    if b'"error"' not in body:
+        return False
+    try:
+        found = _decode_any(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    if not isinstance(found, dict):
+        return False
+    return found.get("status") == "failed" or (found.get("error") is not None and "output" not in found)
+
+
+def named(data: bytes, asked: Fields, name: str) -> bytes:
+    """An answer that passes, or an event that holds one, under the name by which it is kept here."""
+    fields = _decode_raw(data)
+    if "response" in fields:
+        fields["response"] = msgspec.Raw(named(bytes(fields["response"]), asked, name))
+    elif bytes(fields.get("object", b"")) == b'"response"':
+        own = {"previous_response_id": asked.get("previous_response_id"), "store": asked.get("store", True)}
+        fields.update({field: msgspec.Raw(_encode(value)) for field, value in {"id": name, **own}.items()})
+    else:
+        return data
+    return _encode(fields)
 
 
 def decode_response(body: bytes) -> ChatResponse:
