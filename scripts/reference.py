@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the reference pages that come from the code: `config.md`, `cli.md` and `errors.md` in docs/reference.
+"""Write the reference pages that come from the code: `config.md`, `cli.md`, `errors.md` and `vendors.md`.
 
 `tests/docs` compares the pages with what this makes, so run it after a change of a setting, a verb or an error.
 """
@@ -25,6 +25,11 @@ from mooring.cli.cli import mooring as root
 from mooring.cli.exits import MEANINGS
 from mooring.config import Config
 from mooring.core.errors import MooringError
+from mooring.gateway.codecs import Codec
+from mooring.gateway.codecs import registry as wires
+from mooring.gateway.fidelity import FEATURES
+from mooring.gateway.provider import OPENAI_WIRES, Vendor
+from mooring.gateway.provider import registry as vendors
 
 PAGES = Path(__file__).parents[1] / "docs" / "reference"
 MADE = "<!-- Made by scripts/reference.py from the code. Do not edit: run it. -->\n"
@@ -32,7 +37,7 @@ MADE = "<!-- Made by scripts/reference.py from the code. Do not edit: run it. --
 
 def pages() -> dict[str, str]:
     """The text of each page by its file name."""
-    return {"config.md": config_page(), "cli.md": cli_page(), "errors.md": errors_page()}
+    return {"config.md": config_page(), "cli.md": cli_page(), "errors.md": errors_page(), "vendors.md": vendors_page()}
 
 
 # config ---------------------------------------------------------------------------------------------------------------
@@ -61,7 +66,7 @@ def config_page() -> str:
     return CONFIG_HEAD + "".join(sections(Config, ""))
 
 
-PLACEHOLDERS = {"prices": "MODEL", "facts": "MODEL"}
+PLACEHOLDERS = {"prices": "MODEL", "facts": "MODEL", "wires": "MODEL"}
 
 
 def sections(model: type[BaseModel], path: str) -> Iterator[str]:
@@ -255,6 +260,91 @@ def tree(error: type[MooringError]) -> Iterator[type[MooringError]]:
     yield error
     for child in sorted(error.__subclasses__(), key=lambda one: one.__name__):
         yield from tree(child)
+
+
+# vendors --------------------------------------------------------------------------------------------------------------
+
+VENDORS_HEAD = f"""{MADE}
+# What vendors and wires can do
+
+A vendor is asked by its own wire; requests of another one are [translated](../explanation/wire-fidelity.md) or refused
+by name. What a vendor takes beside that passes as it came; OpenAI's others are {", ".join(OPENAI_WIRES)}, and a server
+that has one of them not answers 404. [Providers](providers.md) says how each is set up.
+
+## Vendors
+
+| vendor | chat by | embeddings by | passes as it comes | signs in with | prices |
+|---|---|---|---|---|---|
+"""
+WIRES_HEAD = """
+## Wires
+
+| wire | for | callers may speak it | asked of | streams | output cap |
+|---|---|---|---|---|---|
+"""
+SIGNS_IN = {"bedrock": ["AWS's credentials"]}
+UPSTREAM_ONLY = ("bedrock_converse", "cohere_embed")
+
+
+def vendors_page() -> str:
+    families = {name: vendors.get(name) for name in vendors.names()}
+    text = VENDORS_HEAD + "".join(vendor_row(name, vendor) for name, vendor in families.items())
+    found = [wires.get(name) for name in wires.names()]
+    text += WIRES_HEAD + "".join(wire_row(wire, families) for wire in found)
+    for name, vendor in families.items():
+        text += f"\n### `{name}`\n\n{vendor_text(vendor)}\n"
+    for wire in found:
+        text += f"\n### `{wire.name}`\n\n{wire_text(wire)}\n"
+    return text
+
+
+def vendor_row(name: str, vendor: type[Vendor]) -> str:
+    chat = vendor.wire if vendor.wire != "openai_chat" else "openai_chat, or openai_responses by `wires`"
+    passes = [*vendor.other_wires, *(["OpenAI's others"] if vendor.wire == "openai_chat" else [])]
+    keys = [f"`{key}`" for key in (vendor.api_key_env, *vendor.other_key_envs) if key]
+    tokens = [f"`token = {kind}`" for kind in vendor.token_kinds] + SIGNS_IN.get(name, [])
+    prices = "free" if vendor.is_free else f"list of {vendor.price_provider}" if vendor.price_provider else "yours"
+    cells = [f"`{name}`", chat, vendor.embedding_wire or "none", ", ".join(dict.fromkeys(passes)) or "nothing else",
+             ", ".join([*keys, *tokens]) or "nothing, or `api_key`", prices]  # fmt: skip
+    return f"| {' | '.join(cells)} |\n"
+
+
+def vendor_text(vendor: type[Vendor]) -> str:
+    about = first_paragraph(sys.modules[vendor.__module__])
+    image = "An image in the request has no bound, so a budget refuses it."
+    if vendor.media_tokens is not None:
+        image = f"Under a budget an image in the request is held at {vendor.media_tokens:,} tokens."
+    return f"{about} {image}" if not vendor.is_free else about
+
+
+def wire_row(wire: type[Codec], families: dict[str, type[Vendor]]) -> str:
+    asked = [
+        f"`{name}`"
+        for name, vendor in families.items()
+        if wire.name in (vendor.wire, vendor.embedding_wire, *vendor.other_wires)
+    ]
+    if wire.name in OPENAI_WIRES:
+        asked = ["whoever speaks openai_chat", *asked]
+    streams = "no" if wire.kind != "chat" else "server-sent events" if wire.is_text else "binary frames"
+    cap = ("must be there" if wire.needs_cap else "may be left out") if wire.kind == "chat" else "none"
+    speaks = "no" if wire.name in UPSTREAM_ONLY else "yes"
+    cells = [f"`{wire.name}`", wire.kind, speaks, ", ".join(asked) or "by `wires`", streams, cap]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def wire_text(wire: type[Codec]) -> str:
+    about = first_paragraph(sys.modules[wire.__module__])
+    if wire.kind != "chat":
+        return about
+    parts = [about]
+    for words, names in (
+        ("It cannot carry", [name for name in FEATURES if name in wire.cannot_carry]),
+        ("It leaves out", [name for name in FEATURES if name in wire.leaves_out]),
+        ("Callers of any wire may send its own fields", [f"`{name}`" for name in sorted(wire.own_fields)]),
+    ):
+        if names:
+            parts.append(f"{words}: {', '.join(names)}.")
+    return "\n\n".join(parts)
 
 
 def first_paragraph(thing: Any) -> str:

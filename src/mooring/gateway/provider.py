@@ -39,7 +39,7 @@ class Vendor:
     """The base of every provider; instances are accounts."""
 
     wire: ClassVar[str] = "openai_chat"
-    embedding_wire: ClassVar[str] = "openai_embeddings"
+    embedding_wire: ClassVar[str | None] = "openai_embeddings"
     other_wires: ClassVar[tuple[str, ...]] = ()  # further ones that it takes as they come
     free_models: ClassVar[tuple[str, ...]] = ()  # how the names of those begin that cost nothing
     # The caller's headers that say what its body means, and what stands there for a body that was translated.
@@ -67,7 +67,9 @@ class Vendor:
         self.name = name
         self.config = config
         self.codec: Codec = codecs.get(self.wire)()
-        self._codecs: dict[Kind, Codec] = {"chat": self.codec, "embedding": codecs.get(self.embedding_wire)()}
+        self._codecs: dict[Kind, Codec] = {"chat": self.codec}
+        if self.embedding_wire is not None:
+            self._codecs["embedding"] = codecs.get(self.embedding_wire)()
         self.deadlines = Deadlines(
             connect_seconds=config.connect_seconds,
             first_byte_seconds=config.first_byte_seconds,

@@ -66,7 +66,7 @@ def read_chat(request: HttpRequest) -> tuple[ChatBody, Marked]:
         BadRequest: the wire's vendor would refuse it.
     """
     if request.path == responses.PATH:
-        return responses.decode_responses(request.body), 0
+        return responses.decode_responses(request.body), Marked()
     converse = converse_of(request.path)
     if converse is not None:
         check_authorized(request.headers)

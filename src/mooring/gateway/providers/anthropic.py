@@ -10,6 +10,7 @@ from ..provider import Vendor
 
 class Provider(Vendor):
     wire = "anthropic_messages"
+    embedding_wire = None
     other_wires = ("anthropic_count_tokens",)
     base_url = "https://api.anthropic.com/v1"
     api_key_env = "ANTHROPIC_API_KEY"

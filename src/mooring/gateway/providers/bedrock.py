@@ -24,6 +24,7 @@ _SOURCES = {"metadata": (aws.metadata,), "workload_identity": (aws.web_identity,
 
 class Provider(Vendor):
     wire = "bedrock_converse"
+    embedding_wire = None
     api_key_env = "AWS_BEARER_TOKEN_BEDROCK"
     cap_field = "maxTokens"
     price_provider = "aws"

@@ -5,6 +5,7 @@ from ..provider import Vendor
 
 
 class Provider(Vendor):
+    embedding_wire = None
     base_url = "https://api.deepseek.com/v1"
     api_key_env = "DEEPSEEK_API_KEY"
     example = "deepseek-chat"

@@ -11,6 +11,7 @@ _NAMED = ("functionCall", "functionResponse", "function_call", "function_respons
 class Provider(VertexVendor):
     publisher = "google"
     wire = "gemini_generate"
+    embedding_wire = None
     other_wires = ("gemini_count_tokens",)
     cap_field = "maxOutputTokens"
     price_provider = "google"

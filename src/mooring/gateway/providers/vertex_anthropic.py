@@ -11,6 +11,7 @@ from ..vertex import VertexVendor
 class Provider(VertexVendor):
     publisher = "anthropic"
     wire = "anthropic_messages"
+    embedding_wire = None
     cap_field = "max_tokens"
     price_provider = "google"
     passed_headers: ClassVar[Mapping[bytes, bytes | None]] = {b"anthropic-beta": None}
