@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.gateway.clouds import Cloud, asking
-from tests.gateway.house import Answer, House, say
+from tests.gateway.house import Answer, House, read, say
 
 from mooring.core.clock import ManualClock
 from mooring.core.errors import ConfigError
@@ -257,5 +257,20 @@ def test_a_containers_address_without_encryption_must_be_its_own(monkeypatch: py
         async with HttpClient(egress=EgressPolicy()) as http:
             with pytest.raises(ConfigError, match="without encryption"):
                 await aws.container(aws.Place(http, ManualClock(), "r"))
+
+    asyncio.run(scenario())
+
+
+def test_vectors_are_refused_by_name_and_nothing_is_sent(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        def account(url: str) -> ProviderConfig:
+            return ProviderConfig(type="bedrock", base_url=url, region="eu-west-1")
+
+        async with asking(tmp_path, {}, account) as (home, cloud):
+            body = {"model": "x/m", "input": "a cat"}
+            answer = await read(await home.gateway.embed(home.inbound(body)))
+            assert answer.status == 400
+            assert "x does not speak the wire openai_embeddings" in answer.json["error"]["message"]
+            assert not cloud.asked
 
     asyncio.run(scenario())
