@@ -1,5 +1,6 @@
 """Ids: UUIDv7 as 16 bytes, shown as `prefix_` + 26 characters of lower-case base32 (Crockford's alphabet)."""
 
+import functools
 import os
 import re
 import struct
@@ -50,9 +51,15 @@ new_id: NewId = IdSource()
 
 def show(prefix: Prefix, value: bytes) -> str:
     """`show("run", id)` is `run_01k…`."""
+    return f"{prefix}_{_shown(value)}"
+
+
+@functools.lru_cache(1024)
+def _shown(value: bytes) -> str:
+    """A call's id is shown in a few places while it is answered."""
     n, pair = int.from_bytes(value), _PAIRS
-    return (  # every call shows two: written out, it takes half the time
-        f"{prefix}_{pair[n >> 120]}{pair[n >> 110 & 1023]}{pair[n >> 100 & 1023]}{pair[n >> 90 & 1023]}"
+    return (  # written out, it takes half the time
+        f"{pair[n >> 120]}{pair[n >> 110 & 1023]}{pair[n >> 100 & 1023]}{pair[n >> 90 & 1023]}"
         f"{pair[n >> 80 & 1023]}{pair[n >> 70 & 1023]}{pair[n >> 60 & 1023]}{pair[n >> 50 & 1023]}"
         f"{pair[n >> 40 & 1023]}{pair[n >> 30 & 1023]}{pair[n >> 20 & 1023]}{pair[n >> 10 & 1023]}{pair[n & 1023]}"
     )

@@ -26,8 +26,8 @@ from mooring.core.errors import (
 from mooring.core.money import Price
 from mooring.core.text import digest, shorten
 from mooring.core.usage import Usage
+from mooring.journal.base import Applying
 from mooring.journal.errors import BudgetsChanged
-from mooring.journal.ledger import Applying
 from mooring.journal.records import REQUEST_HASH_BYTES, AttemptIntent, AttemptResult, CallAnswer
 from mooring.net.request import Request
 from mooring.net.response import Response, Traffic

@@ -1,7 +1,6 @@
 """Intent and result, each in one transaction: the two moments on which the promises about money rest."""
 
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import TypeVar
 
@@ -19,12 +18,10 @@ from .repository.attempts import Reserved
 from .repository.calls import Closed
 from .repository.contents import Kept
 from .waiting import QUEUE, call_channel
-from .windows import starts_at_us
+from .windows import HOUR_US, MOST_WINDOWS, NO_WINDOWS, Windows, reservations_of, windows_at
 
 T = TypeVar("T")
-Window = tuple[bytes, int]  # a budget's id and when its window began
 
-_RESERVATION = struct.Struct(">16sq")
 _FREE = attempts.price_text(Price())
 
 
@@ -120,26 +117,26 @@ class Attempts(Base):
         self._contents.write_chain(tx, call.project_id, request.chain)
 
     def _intend(
-        self, tx: Tx, intent: AttemptIntent, *, windows: list[Window], price: str, at_us: int, is_fenced: bool = False
+        self, tx: Tx, intent: AttemptIntent, *, windows: Windows, price: str, at_us: int, is_fenced: bool = False
     ) -> None:
         """Fence, reserve and write an intent; one that was fenced by its event and holds nothing needs no more."""
         run = intent.run if intent.held_nanos or not is_fenced else None
         if run is not None and not runs.hold(tx, intent.project_id, run.run_id, run.epoch, intent.held_nanos):
             raise self._refused_by_run(tx, intent)
-        if intent.newest_budget is not None and ledger.newest(tx, intent.project_id) != intent.newest_budget:
-            raise BudgetsChanged
-        if intent.held_nanos:
-            for budget_id, start in windows:
-                if not ledger.reserve(tx, intent.project_id, budget_id, start, intent.held_nanos):
+        held, newest = intent.held_nanos, intent.newest_budget
+        if held and windows.rows:
+            for budget_id, start in windows.rows:
+                if not ledger.reserve(tx, intent.project_id, budget_id, start, held_nanos=held, newest=newest):
                     raise self._refused_by_budget(tx, intent, budget_id, start)
-        reservations = b"".join(_RESERVATION.pack(budget_id, start) for budget_id, start in windows)
+        elif newest is not None and ledger.newest(tx, intent.project_id) != newest:
+            raise BudgetsChanged
         is_written = attempts.insert(
             tx,
             intent.project_id,
             intent,
             price=price,
             process_id=self.process_id,
-            reservations=reservations,
+            reservations=windows.packed,
             at_us=at_us,
             if_alive=self._session_lock is not None,
         )
@@ -180,8 +177,7 @@ class Attempts(Base):
             return
         if reserved.run_id is not None:
             runs.settle(tx, reserved.run_id, reserved.reserved_nanos, cost_nanos)
-        for budget_id, start in reservations_of(reserved.reservations):
-            ledger.settle(tx, budget_id, start, reserved.reserved_nanos, cost_nanos)
+        ledger.settle(tx, reservations_of(reserved.reservations), reserved.reserved_nanos, cost_nanos)
 
     def _close(self, tx: Tx, call_id: bytes, answer: CallAnswer, body: Kept | None, at_us: int) -> Closed | None:
         """Close a call; None when it has its answer already."""
@@ -222,6 +218,8 @@ class Attempts(Base):
         )
 
     def _refused_by_budget(self, tx: Tx, intent: AttemptIntent, budget_id: bytes, start: int) -> Exception:
+        if intent.newest_budget is not None and ledger.newest(tx, intent.project_id) != intent.newest_budget:
+            return BudgetsChanged()
         for budget in ledger.of_project(tx, intent.project_id):
             if budget.id == budget_id:
                 settled, held = ledger.window(tx, intent.project_id, budget_id, start)
@@ -236,17 +234,24 @@ class Attempts(Base):
 
     # what has to be known before a transaction -----------------------------------------------------------------------
 
-    async def _windows(self, intent: AttemptIntent) -> list[Window]:
-        if not intent.budget_ids:
-            return []
-        if not all(budget_id in self._periods for budget_id in intent.budget_ids):
+    async def _windows(self, intent: AttemptIntent) -> Windows:
+        """The windows in which an attempt reserves. The same for an hour: none is shorter, and all begin with one."""
+        budget_ids = intent.budget_ids
+        if not budget_ids:
+            return NO_WINDOWS
+        hour = self._now() // HOUR_US
+        found = self._windows_now.get((budget_ids, hour))
+        if found is not None:
+            return found
+        if not all(budget_id in self._periods for budget_id in budget_ids):
             rows = await self._database.read_async(lambda tx: ledger.of_project(tx, intent.project_id))
             self._periods.update((row.id, row.period) for row in rows)
-        at_us = self._now()
-        return [
-            (budget_id, starts_at_us(self._periods.get(budget_id, "total"), at_us))
-            for budget_id in sorted(set(intent.budget_ids))
-        ]
+        found = windows_at(self._periods, budget_ids, hour * HOUR_US)
+        if len(self._windows_now) >= MOST_WINDOWS:
+            self._windows_now.clear()
+        if all(budget_id in self._periods for budget_id in budget_ids):
+            self._windows_now[budget_ids, hour] = found
+        return found
 
     async def _write_intent(
         self, intent: AttemptIntent, operation: Callable[[Tx], T], *, places: tuple[Place, ...] = ()
@@ -306,11 +311,6 @@ def place_lock(project_id: str, place: Place) -> Lock:
     """What two processes that count the same calls wait for."""
     name = "\0".join((project_id, place.per, str(place.subject)))
     return Lock("place", blake2b(name.encode(), digest_size=8, person=b"place").digest())
-
-
-def reservations_of(packed: bytes | None) -> Iterator[Window]:
-    """The windows in which an attempt reserved."""
-    return _RESERVATION.iter_unpack(packed or b"")
 
 
 def locks_of(reserved: Reserved) -> tuple[Lock, ...]:

@@ -15,7 +15,7 @@ from .repository import outbox
 from .repository.ledger import BudgetRow
 from .repository.outbox import OutboxRow
 from .waiting import within_this_process
-from .windows import Period
+from .windows import Period, Windows
 
 T = TypeVar("T")
 
@@ -30,6 +30,20 @@ class Open(NamedTuple):
     project_id: str
     call_id: bytes
     locks: tuple[Lock, ...]
+
+
+class Applying(NamedTuple):
+    """The budgets that apply to a call, and the newest of its project, whether or not that one applies."""
+
+    ids: tuple[bytes, ...]
+    newest: bytes
+
+
+class Budgets(NamedTuple):
+    """What this process remembers of a project's budgets, and which of them apply to whom."""
+
+    rows: list[BudgetRow]
+    applying: dict[tuple[object, ...], Applying]
 
 
 class Base:
@@ -62,7 +76,8 @@ class Base:
         self._trim = trimmer(payloads, redact)
         self._needs_locks = database.dialect != "sqlite"
         self._periods: dict[bytes, Period] = {}
-        self._budgets: dict[str, list[BudgetRow]] = {}
+        self._budgets: dict[str, Budgets] = {}
+        self._windows_now: dict[tuple[tuple[bytes, ...], int], Windows] = {}
         self._open: dict[bytes, Open] = {}
         self._session_lock: SessionLock | None = None  # on PostgreSQL, once the process is registered
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from operator import add
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -12,6 +12,7 @@ from mooring.core.usage import Usage
 from mooring.storage import Lock, Tx
 
 from .attempts import locks_of
+from .base import Applying, Budgets
 from .calls import Calls
 from .records import AttemptRecord
 from .repository import attempts, ledger
@@ -33,13 +34,6 @@ class BudgetState(msgspec.Struct, frozen=True):
     held_nanos: int
     starts_at_us: int
     removed_at_us: int | None = None
-
-
-class Applying(NamedTuple):
-    """The budgets that apply to a call, and the newest of its project, whether or not that one applies."""
-
-    ids: tuple[bytes, ...]
-    newest: bytes
 
 
 class RecordedUsage(NamedTuple):
@@ -105,6 +99,7 @@ class Bill(msgspec.Struct, frozen=True):
     lines: tuple[BillLine, ...]
 
 
+MOST_WHOSE = 1024  # callers for whom it is remembered which budgets apply
 _NO_BUDGETS = Applying((), b"")
 
 
@@ -173,16 +168,23 @@ class Ledger(Calls):
         run: str | None = None,
     ) -> Applying:
         """The budgets that apply to a call. Remembered: the intent's transaction finds out if there is a newer one."""
-        rows = self._budgets.get(project_id)
-        if rows is None:
+        budgets = self._budgets.get(project_id)
+        if budgets is None:
             rows = await self._database.read_async(lambda tx: ledger.of_project(tx, project_id))
             self._periods.update((row.id, row.period) for row in rows)
-            self._budgets[project_id] = rows
-        if not rows:
+            budgets = self._budgets[project_id] = Budgets(rows, {})
+        if not budgets.rows:
             return _NO_BUDGETS
-        named = {("key", key), ("user", user), ("model", model), ("run", run), *(("tag", tag) for tag in tags)}
-        ids = tuple(row.id for row in rows if row.scope == "project" or (row.scope, row.subject) in named)
-        return Applying(ids, rows[-1].id)
+        whose = (key, user, model, tuple(tags), run)
+        found = budgets.applying.get(whose)
+        if found is None:
+            named = {("key", key), ("user", user), ("model", model), ("run", run), *(("tag", tag) for tag in tags)}
+            ids = (row.id for row in budgets.rows if row.scope == "project" or (row.scope, row.subject) in named)
+            found = Applying(tuple(ids), budgets.rows[-1].id)
+            if len(budgets.applying) >= MOST_WHOSE:
+                budgets.applying.clear()
+            budgets.applying[whose] = found
+        return found
 
     async def unsettled(self, project_id: str) -> list[AttemptRecord]:
         """Attempts whose cost is not known: their maximum stays held until reconciled."""

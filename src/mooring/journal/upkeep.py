@@ -9,11 +9,11 @@ import msgspec
 from mooring.storage import Tx
 from mooring.storage.blobs import BlobRef
 
-from .attempts import reservations_of
 from .folding import Folding
 from .repository import backlog, checks, processes, runs
 from .repository.contents import BLOB, FRAME, RAW, Kept
 from .runs import RunParked
+from .windows import reservations_of
 
 
 class Restored(NamedTuple):

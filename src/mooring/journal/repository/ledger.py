@@ -1,5 +1,7 @@
 """Budgets and their windows: what is held and settled per fixed window, changed only by guarded statements."""
 
+import functools
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from mooring.storage.transaction import Tx
@@ -12,6 +14,7 @@ _TOKENS = (
     "a.input_tokens, a.output_tokens, a.cached_input_tokens, a.cache_write_tokens, a.input_audio_tokens,"
     " a.reasoning_tokens, a.output_audio_tokens"
 )
+_LAST_ID = b"\xff" * 16
 
 
 class BudgetRow(NamedTuple):
@@ -86,30 +89,43 @@ def window(tx: Tx, project_id: str, budget_id: bytes, starts_at_us: int) -> tupl
     return (row[0], row[1]) if row else (0, 0)
 
 
-def reserve(tx: Tx, project_id: str, budget_id: bytes, starts_at_us: int, held_nanos: int) -> bool:
-    """Hold an amount in a window, if settled + held stays within the cap of a budget that holds; False when not."""
+def reserve(
+    tx: Tx, project_id: str, budget_id: bytes, starts_at_us: int, *, held_nanos: int, newest: bytes | None
+) -> bool:
+    """Hold an amount in a window, if settled + held stays within the cap of a budget that holds, and none is newer."""
     return bool(
         tx.execute(
             "INSERT INTO budget_windows (budget_id, starts_at_us, held_nanos, settled_nanos)"
             " SELECT id, ?, ?, 0 FROM budgets"
-            " WHERE id = ? AND project_id = ? AND cap_nanos >= ? AND removed_at_us IS NULL"
+            " WHERE id = ? AND project_id = ? AND cap_nanos >= ? AND removed_at_us IS NULL AND NOT EXISTS"
+            " (SELECT 1 FROM budgets newer WHERE newer.project_id = ? AND newer.id > ? AND newer.removed_at_us IS NULL)"
             " ON CONFLICT (budget_id, starts_at_us) DO UPDATE"
             " SET held_nanos = budget_windows.held_nanos + excluded.held_nanos"
             " WHERE budget_windows.settled_nanos + budget_windows.held_nanos + excluded.held_nanos"
             " <= (SELECT cap_nanos FROM budgets WHERE id = excluded.budget_id)",
-            (starts_at_us, held_nanos, budget_id, project_id, held_nanos),
+            (starts_at_us, held_nanos, budget_id, project_id, held_nanos, project_id, newest or _LAST_ID),
         )
     )
 
 
 @cross_project("a reservation names its budget's id, which the intent took from the project's own list")
-def settle(tx: Tx, budget_id: bytes, starts_at_us: int, held_nanos: int, settled_nanos: int) -> None:
-    """Move a reservation to what it cost, in the window where it was made, whatever the cap is by now."""
-    tx.execute(
-        "INSERT INTO budget_windows (budget_id, starts_at_us, held_nanos, settled_nanos) VALUES (?, ?, 0, ?)"
+def settle(tx: Tx, windows: Iterable[tuple[bytes, int]], held_nanos: int, settled_nanos: int) -> None:
+    """Move a reservation to what it cost, in the windows where it was made, whatever the caps are by now."""
+    params: list[object] = []
+    for budget_id, starts_at_us in windows:
+        params += (budget_id, starts_at_us, settled_nanos)
+    if params:
+        params.append(held_nanos)
+        tx.execute(_settling(len(params) // 3), params)
+
+
+@functools.cache
+def _settling(count: int) -> str:
+    rows = ", ".join(["(?, ?, 0, ?)"] * count)
+    return (
+        f"INSERT INTO budget_windows (budget_id, starts_at_us, held_nanos, settled_nanos) VALUES {rows}"  # noqa: S608
         " ON CONFLICT (budget_id, starts_at_us) DO UPDATE SET held_nanos = budget_windows.held_nanos - ?,"
-        " settled_nanos = budget_windows.settled_nanos + excluded.settled_nanos",
-        (budget_id, starts_at_us, settled_nanos, held_nanos),
+        " settled_nanos = budget_windows.settled_nanos + excluded.settled_nanos"
     )
 
 
