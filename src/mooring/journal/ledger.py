@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from operator import add
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
