@@ -79,7 +79,7 @@ assert client.batches.retrieve(batch.id).status in ("validating", "in_progress",
 assert batch.id in [one.id for one in client.batches.list()]
 assert client.batches.cancel(batch.id).status in ("cancelled", "failed")
 assert client.files.delete(file.id).deleted
-assert client.models.list().data
+assert client.models.retrieve("sim/echo").id == "sim/echo"
 own = openai.OpenAI(base_url=f"{sys.argv[1]}/sim/v1", api_key=sys.argv[2], max_retries=0)
 assert own.chat.completions.create(model="echo", messages=say("hello")).choices[0].message.content == "hello"
 assert own.get("/things/x", cast_to=object)["id"] == "x"
