@@ -1,6 +1,7 @@
 """Prices: the config's first, then the dated list; unknown is None and never zero."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -97,3 +98,32 @@ def test_a_listed_price_does_not_price_an_hours_cache() -> None:
     sheet = PriceSheet(Price(10, 10, cache_write_picos=12))
     assert sheet.cost_nanos(Usage(9, 1, cache_write_tokens=5, hour_cache_write_tokens=5)) is None
     assert sheet.cost_nanos(Usage(9, 1, cache_write_tokens=5)) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "unit", "picos"),
+    [
+        ("tts-1", "speech", "character", 15_000_000),
+        ("whisper-1", "transcription", "second", 100_000_000),
+    ],
+)
+def test_what_is_not_sold_by_tokens_has_the_lists_price_of_its_unit(
+    model: str, kind: Any, unit: str, picos: int
+) -> None:
+    sheet = Prices().find(vendor(), model, NOVEMBER_2026_US, kind=kind)
+    assert sheet is not None
+    assert (sheet.base.unit, sheet.base.unit_picos) == (unit, picos)
+
+
+def test_images_sold_by_tokens_have_a_price_of_their_own_for_those_of_images() -> None:
+    sheet = Prices().find(vendor(), "gpt-image-1", NOVEMBER_2026_US, kind="image")
+    assert sheet is not None
+    used = Usage(input_tokens=1_000_000, input_audio_tokens=400_000, output_tokens=1_000_000, units=1)
+    assert sheet.cost_nanos(used) == (600_000 * 5 + 400_000 * 10 + 1_000_000 * 40) * 1_000
+    assert sheet.cost_nanos(Usage(units=1)) is None  # it tells no tokens: nobody knows
+
+
+def test_moderation_costs_nothing_where_its_vendor_says_so() -> None:
+    sheet = Prices().find(vendor(), "omni-moderation-latest", NOVEMBER_2026_US, kind="moderation")
+    assert sheet is not None
+    assert sheet.cost_nanos(Usage(units=3)) == 0

@@ -132,12 +132,24 @@ def test_an_answer_that_does_not_tell_its_seconds_stays_held_and_listed(play: Pl
     play(scenario)
 
 
-@pytest.mark.parametrize("stream", ["true"])
-def test_a_stream_of_words_flows_and_is_metered_by_its_last_event(play: Play, stream: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "given", "last"),
+    [
+        ("/v1/audio/transcriptions", {**FORM, "stream": "true"}, b"transcript.text.done"),
+        (
+            "/v1/images/generations",
+            {"model": "sim/image", "prompt": "a", "stream": True},
+            b"image_generation.completed",
+        ),
+    ],
+)
+def test_a_stream_of_events_flows_and_is_metered_by_its_last_one(
+    play: Play, path: str, given: dict[str, Any], last: bytes
+) -> None:
     async def scenario(site: Site) -> None:
-        answer = await ask(site, "/v1/audio/transcriptions", {**FORM, "stream": stream})
+        answer = await ask(site, path, given)
         assert answer.headers["content-type"].startswith("text/event-stream")
-        assert b"transcript.text.done" in answer.body
+        assert last in answer.body
         assert await bill(site) == (metered(site), 0)
 
     play(scenario)
@@ -298,3 +310,34 @@ def test_the_price_of_an_image_may_depend_on_its_size_and_quality(play: Play) ->
     sold = {"image": "0.04", "image-1024x1792": "0.08", "image-1024x1792-hd": "0.12"}
     prices = {name: {"unit_usd": usd} for name, usd in sold.items()}
     play(scenario, provider={"prices": prices})
+
+
+def test_events_that_a_check_would_change_end_in_an_error_and_leak_nothing(play: Play) -> None:
+    async def scenario(site: Site) -> None:
+        answer = await ask(site, "/v1/audio/transcriptions", {**FORM, "prompt": SECRET, "stream": "true"})
+        assert answer.status == 502
+        assert SECRET.encode() not in answer.body
+        assert await bill(site) == (metered(site), 0)
+
+    play(scenario, guardrails={"checks": [{"type": "secrets_mask", "stages": ["output"]}]})
+
+
+def test_a_client_that_hangs_up_pays_what_is_known_and_holds_the_rest(play: Play) -> None:
+    async def scenario(site: Site) -> None:
+        site.sim.fault("stall_mid_stream", model="tts", after_events=2, release="on")
+        body = b'{"model":"sim/tts","voice":"a","input":"' + b"Ahoy" * 500 + b'"}'
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(site.url.rpartition(":")[2]))
+        head = f"POST /v1/audio/speech HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {site.key}\r\n"
+        writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        await reader.readuntil(b"ID3")
+        writer.close()
+        await writer.wait_closed()
+        row = await site.sim.meter.wait(lambda row: row.disconnected)
+        assert row.cost_nanos > 0
+        calls = site.rooms.journal.list_calls
+        while (await calls("default"))[0].state == "running":
+            await asyncio.sleep(0)
+        settled, held = await bill(site)
+        assert settled <= metered(site) <= settled + held
+
+    play(scenario)

@@ -227,7 +227,7 @@ class RawRelay:
                 self._attempt.usage = found or self._attempt.usage
 
     async def _completed(self) -> None:
-        if self._attempt.usage is None and not self._is_events:
+        if self._attempt.usage is None:
             self._attempt.usage = self._attempt.codec.metered_unsaid(self._call.asked.request)
         self._attempt.account()
         await self._attempt.finish("completed", answer=self._answer(None))
