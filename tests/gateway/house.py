@@ -19,6 +19,7 @@ from mooring.gateway.reconcile import parse_csv
 from mooring.guardrails.config import GuardrailsConfig
 from mooring.guardrails.guardrails import Guardrails
 from mooring.journal import Journal
+from mooring.journal.payloads import Policy
 from mooring.net import EgressPolicy, HttpClient, Request
 from mooring.sim import SimServer
 from mooring.sim.models import CATALOGUE
@@ -141,12 +142,21 @@ async def house(
     config: Callable[[str], GatewayConfig] | None = None,
     checks: tuple[dict[str, Any], ...] = (),
     scripts: Any = None,
+    payloads: Policy = "full",
 ) -> AsyncIterator[House]:
     clock, new_id = SystemClock(), ids.new_id
     async with SimServer(scripts) as sim, HttpClient(egress=EgressPolicy(allow=("127.0.0.0/8",))) as http:
         database = Database.open(f"sqlite:///{path / 'test.db'}")
         try:
-            journal = Journal(database, Blobs(path / "blobs"), process_id=new_id(), clock=clock, new_id=new_id)
+            journal = Journal(
+                database,
+                Blobs(path / "blobs"),
+                process_id=new_id(),
+                clock=clock,
+                new_id=new_id,
+                payloads=payloads,
+                redact=lambda text: text,
+            )
             gateway = Gateway(
                 config(sim.url) if config else default_config(sim.url),
                 journal=journal,

@@ -153,6 +153,39 @@ def test_with_redacted_keys_and_runs_are_answered_whole_until_they_are_over(
     connection.close()
 
 
+@pytest.mark.parametrize(("policy", "left"), [("off", b""), ("redacted", MARK.encode())])
+def test_a_run_without_calls_loses_what_was_said_when_it_is_over(
+    tmp_path: Path, clock: ManualClock, marker: str, policy: Policy, left: bytes
+) -> None:
+    async def scene(kept: Kept) -> None:
+        journal = kept.journal
+        for name in ("early", "late"):
+            await journal.create_run(
+                NewRun(id=kept.new_id(), project_id=PROJECT, handler="agent", name=name, input=marker.encode())
+            )
+        waiting, run = await journal.claim_run(["agent"]), await journal.claim_run(["agent"])
+        assert waiting is not None
+        assert run is not None
+        await journal.append(run.id, run.epoch, "log", f'{{"said":"{marker}"}}'.encode())
+        await journal.finish_run(run.id, run.epoch, "failed", error_code="x", error_message=marker)
+        clock.advance(1)
+        await journal.retain(kept.rule)
+        ended = await journal.get_run(PROJECT, run.id)
+        assert (ended.input, (ended.error_message or "").encode()) == (left, left)
+        assert marker.encode() not in b"".join(event.payload for event in await journal.events(PROJECT, run.id))
+        assert (await journal.get_run(PROJECT, waiting.id)).input == marker.encode()
+        await journal.finish_run(waiting.id, waiting.epoch, "completed", output=marker.encode())
+        clock.advance(1)
+        await journal.retain(kept.rule)
+        assert kept.database.read(faults_in) == []
+        assert kept.database.scrub(is_whole=True)
+
+    kept = Kept(tmp_path, policy, clock, marker)
+    asyncio.run(scene(kept))
+    kept.database.close()
+    assert kept.files_with(marker) == []
+
+
 def events(*texts: str) -> bytes:
     lines = [json.dumps({"choices": [{"index": 0, "delta": {"content": text}}]}) for text in texts]
     return ("".join(f"data: {line}\n\n" for line in lines) + "data: [DONE]\n\n").encode()

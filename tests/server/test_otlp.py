@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from mooring.tracing import protobuf
+from mooring.tracing.foreign import Foreign
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT, CHILD = "b7ad6b7169203331", "00f067aa0ba902b7"
@@ -185,6 +186,22 @@ def test_old_spans_of_others_are_forgotten_and_nothing_else(run: Any) -> None:
         assert (await site.get(f"/v1/traces/{TRACE}")).status == 200
         await prune(minutes_before_us=0, hours_before_us=0, foreign_before_us=now + 86_400_000_000)
         assert (await site.get(f"/v1/traces/{TRACE}")).status == 404
+
+    run(scenario)
+
+
+def test_a_forgotten_user_takes_along_what_other_programs_told_of_their_traces(run: Any) -> None:
+    other = "1af7651916cd43dd8448eb211c80319d"
+
+    async def scenario(site: Any) -> None:
+        for trace, user in ((TRACE, "u_1"), (other, "u_2")):
+            headers = {"traceparent": f"00-{trace}-{CHILD}-01", "x-mooring-user": user}
+            assert (await site.say("Hi", headers=headers)).status == 200
+            await site.post("/v1/traces", export({**span(), "traceId": trace}), headers=JSON)
+        await site.rooms.journal.forget_user("default", "u_1")
+        await site.rooms.projector.catch_up()
+        count = Foreign(site.rooms.spans).count
+        assert [await count("default", bytes.fromhex(trace)) for trace in (TRACE, other)] == [0, 1]
 
     run(scenario)
 

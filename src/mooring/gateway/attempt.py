@@ -307,7 +307,7 @@ class Attempt:
             provider_request_id=self._request_id,
             upstream_status=self._status,
             error_code=error.code if error else None,
-            error_message=self._rooms.guardrails.redactor(shorten(error.message, 500)) if error else None,
+            error_message=self._told(error) if error else None,
             bytes_up=self._traffic.up,
             bytes_down=self._traffic.down,
             sent_at_us=self._sent_at_us,
@@ -320,6 +320,12 @@ class Attempt:
             self._written(answer)
             raise
         self._written(answer)
+
+    def _told(self, error: MooringError) -> str:
+        """What is kept of an error: a provider's words may quote what it was sent, and go the way of all payloads."""
+        if self._failure is not None and self._rooms.journal.payloads != "full":
+            return f"{self.step.target} answered {self._status}; its words are not kept."
+        return self._rooms.guardrails.redactor(shorten(error.message, 500))
 
     def _judge(self, error: MooringError | None) -> None:
         """What came of it, for the target's health; once."""

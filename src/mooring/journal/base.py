@@ -21,7 +21,12 @@ T = TypeVar("T")
 
 CALL_CLOSED = "call.closed"  # or what it cost, or what became of it, is known better than when it was closed
 RUN_FINISHED = "run.finished"
-TOPICS = (CALL_CLOSED, RUN_FINISHED)  # of the traces: every process that writes the journal writes these
+TRACE_FORGOTTEN = "trace.forgotten"  # what other programs told of this trace goes, too
+TOPICS = (
+    CALL_CLOSED,
+    RUN_FINISHED,
+    TRACE_FORGOTTEN,
+)  # of the traces: every process that writes the journal writes these
 
 
 class Open(NamedTuple):
@@ -73,6 +78,7 @@ class Base:
         self._wakeups = wakeups or within_this_process()
         self._topics = frozenset(topics)
         self._redact = redact
+        self.payloads = payloads
         self._trim = trimmer(payloads, redact)
         self._needs_locks = database.dialect != "sqlite"
         self._periods: dict[bytes, Period] = {}

@@ -41,15 +41,19 @@ class Redacting(Upkeep):
 
         return replace
 
-    async def redacted_run(self, project_id: str, run_id: bytes) -> Replace:
-        """Input, output, error and events of a run that is over."""
+    async def redacted_run(self, project_id: str, run_id: bytes) -> Replace | None:
+        """Input, output, error and events of a run that is over; None where nothing of it is secret."""
         run = await self.get_run(project_id, run_id)
-        given = await self._contents.pack(project_id, self._clean(run.input))
-        output = await self._contents.pack(project_id, self._clean(run.output or b""))
-        error = self._clean((run.error_message or "").encode()).decode() or None
+        told = await self.events(project_id, run_id)
+        was = [run.input, run.output or b"", (run.error_message or "").encode(), *(event.payload for event in told)]
+        clean = [self._clean(one) for one in was]
+        if clean == was:
+            return None
+        given, output = [await self._contents.pack(project_id, one) for one in clean[:2]]
+        error = clean[2].decode() or None
         events = {
-            event.seq: await self._contents.pack(project_id, self._clean(event.payload)) or NO_BYTES
-            for event in await self.events(project_id, run_id)
+            event.seq: await self._contents.pack(project_id, one) or NO_BYTES
+            for event, one in zip(told, clean[3:], strict=True)
         }
 
         def replace(tx: Tx, project_id: str, run_id: bytes) -> list[BlobRef]:

@@ -5,7 +5,7 @@ leaves nothing half done. Money is never lost: a call goes only after its hour i
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,9 +14,9 @@ from mooring.core.ids import show
 from mooring.storage import Tx
 from mooring.storage.blobs import BlobRef
 
-from .base import CALL_CLOSED, RUN_FINISHED
+from .base import CALL_CLOSED, RUN_FINISHED, TRACE_FORGOTTEN
 from .folding import first_id, hour_of
-from .redacting import Redacting
+from .redacting import Redacting, Replace
 from .repository import erasing, folding
 
 if TYPE_CHECKING:  # the settings bring pydantic, which a verb that only reads does not need
@@ -89,13 +89,13 @@ class Retention(Redacting):
         after: bytes | None = b""
         while after is not None:
             found, after = await self._database.read_async(partial(_of_user, project_id, user, after))
-            gone += Gone(payloads=len(found)) + await self._erase(project_id, found, _forget_call)
+            gone += Gone(payloads=len(found)) + await self._erase(project_id, found, self._forget_call)
         return gone
 
     async def _forget_run(self, project_id: str, run_id: bytes) -> Gone:
         calls = await self._database.read_async(lambda tx: erasing.calls_of_run(tx, project_id, run_id))
-        gone = Gone(payloads=len(calls)) + await self._erase(project_id, calls, _forget_call)
-        return gone + Gone(runs=1) + await self._erase(project_id, [run_id], _forget_run, RUN_FINISHED)
+        gone = Gone(payloads=len(calls)) + await self._erase(project_id, calls, self._forget_call)
+        return gone + Gone(runs=1) + await self._erase(project_id, [run_id], self._take_out_run, RUN_FINISHED)
 
     async def projects(self) -> list[str]:
         """Projects with calls or runs."""
@@ -133,6 +133,7 @@ class Retention(Redacting):
             position = found[-1].id
         for run_id in runs:
             gone += await self._erase(project_id, [run_id], erasing.empty_run, RUN_FINISHED)
+        gone += await self._age_callless(project_id, "run payloads", end, _empty_run)
         reached = _before(first_kept) if first_kept is not None else position
         if reached > start:
             await self._database.write_async(lambda tx: erasing.set_mark(tx, project_id, walk, reached))
@@ -149,17 +150,40 @@ class Retention(Redacting):
             first_kept = first_kept or (kept[0] if kept else None)
             due = [call for call in found if call.is_free and call.has_payload and not call.is_redacted]
             for run_id in await self._runs_of(project_id, [call.id for call in due if call.has_run]):
-                gone += await self._erase(
-                    project_id, [run_id], await self.redacted_run(project_id, run_id), RUN_FINISHED
-                )
+                gone += await self._replace_run(project_id, run_id, await self.redacted_run(project_id, run_id))
             for call in due:
                 one = await self.redacted_call(project_id, call.id)
                 gone += Gone(payloads=1) + await self._erase(project_id, [call.id], one)
             position = found[-1].id
+        gone += await self._age_callless(project_id, "redacted runs", end, self.redacted_run)
         reached = _before(first_kept) if first_kept is not None else position
         if reached > start:
             await self._database.write_async(lambda tx: erasing.set_mark(tx, project_id, walk, reached))
         return gone
+
+    async def _age_callless(
+        self, project_id: str, walk: str, end: bytes, one: Callable[[str, bytes], Awaitable[Replace | None]]
+    ) -> Gone:
+        """The payloads of finished runs that made no call; on from where every run before is over."""
+        position = start = await self._database.read_async(lambda tx: erasing.mark(tx, project_id, walk))
+        first_kept: bytes | None = None
+        gone = Gone()
+        while found := await self._runs_between(project_id, position, end):
+            for run_id, is_over, is_due in found:
+                first_kept = first_kept or (None if is_over else run_id)
+                if is_due:
+                    gone += await self._replace_run(project_id, run_id, await one(project_id, run_id))
+            position = found[-1][0]
+        reached = _before(first_kept) if first_kept is not None else position
+        if reached > start:
+            await self._database.write_async(lambda tx: erasing.set_mark(tx, project_id, walk, reached))
+        return gone
+
+    async def _replace_run(self, project_id: str, run_id: bytes, how: Replace | None) -> Gone:
+        return await self._erase(project_id, [run_id], how, RUN_FINISHED) if how is not None else Gone()
+
+    async def _runs_between(self, project_id: str, after: bytes, end: bytes) -> list[tuple[bytes, bool, bool]]:
+        return await self._database.read_async(lambda tx: erasing.runs_between(tx, project_id, after, end, LOOK))
 
     async def _age_calls(self, project_id: str, config: "RetentionConfig") -> Gone:
         if config.calls_days is None:
@@ -242,6 +266,18 @@ class Retention(Redacting):
                 removed += 1
         return Gone(blobs=removed)
 
+    def _forget_call(self, tx: Tx, project_id: str, call_id: bytes) -> list[BlobRef]:
+        blobs = erasing.empty_call(tx, project_id, call_id)
+        erasing.anonymise_call(tx, project_id, call_id)
+        self._publish(tx, project_id, TRACE_FORGOTTEN, erasing.trace_of(tx, project_id, call_id))
+        return blobs
+
+    def _take_out_run(self, tx: Tx, project_id: str, run_id: bytes) -> list[BlobRef]:
+        blobs = erasing.empty_run(tx, project_id, run_id)
+        erasing.anonymise_run(tx, project_id, run_id)
+        self._publish(tx, project_id, TRACE_FORGOTTEN, run_id)  # a run's trace is named like it
+        return blobs
+
     def _before_us(self, days: float) -> int:
         return self._now() - round(days * DAY_US)
 
@@ -263,16 +299,8 @@ def _empty_call(tx: Tx, project_id: str, call_id: bytes) -> list[BlobRef]:
     return erasing.empty_call(tx, project_id, call_id)
 
 
-def _forget_call(tx: Tx, project_id: str, call_id: bytes) -> list[BlobRef]:
-    blobs = erasing.empty_call(tx, project_id, call_id)
-    erasing.anonymise_call(tx, project_id, call_id)
-    return blobs
-
-
-def _forget_run(tx: Tx, project_id: str, run_id: bytes) -> list[BlobRef]:
-    blobs = erasing.empty_run(tx, project_id, run_id)
-    erasing.anonymise_run(tx, project_id, run_id)
-    return blobs
+async def _empty_run(project_id: str, run_id: bytes) -> Replace:
+    return erasing.empty_run
 
 
 def _before(identifier: bytes) -> bytes:

@@ -17,7 +17,7 @@ from mooring.core.clock import Clock
 from mooring.core.errors import MooringError, StorageError
 from mooring.core.seams import Redactor
 from mooring.core.usage import Usage
-from mooring.journal.base import CALL_CLOSED, RUN_FINISHED
+from mooring.journal.base import CALL_CLOSED, RUN_FINISHED, TRACE_FORGOTTEN
 from mooring.journal.contents import BlobStore, Contents
 from mooring.journal.journal import Journal
 from mooring.journal.records import AttemptRecord
@@ -82,9 +82,15 @@ class Projector:
     async def catch_up(self) -> int:
         """Apply everything that is there now; how many rows of the outbox that were."""
         done = 0
-        for topic, apply in ((CALL_CLOSED, self.project_calls), (RUN_FINISHED, self.project_runs)):
+        for topic in (CALL_CLOSED, RUN_FINISHED, TRACE_FORGOTTEN):
             while pending := await self._journal.outbox(topic, BATCH):
-                await apply([row.subject_id for row in pending])
+                ids = [row.subject_id for row in pending]
+                if topic == CALL_CLOSED:
+                    await self.project_calls(ids)
+                elif topic == RUN_FINISHED:
+                    await self.project_runs(ids)
+                else:
+                    await self._spans.forget_foreign([(row.project_id, row.subject_id) for row in pending])
                 await self._journal.outbox_done([row.id for row in pending])
                 done += len(pending)
                 if len(pending) < BATCH:

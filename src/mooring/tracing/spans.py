@@ -5,7 +5,7 @@ the states of runs are the journal's of this moment.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,16 @@ class Spans:
             return sums + foreign.prune(tx, foreign_before_us)
 
         return await (await self.opened()).write_async(write)
+
+    async def forget_foreign(self, traces: Sequence[tuple[str, bytes]]) -> None:
+        """Forget what other programs told of these traces, each named with its project."""
+
+        def write(tx: Tx) -> None:
+            schema.lock(tx)
+            for project_id, trace_id in traces:
+                foreign.forget(tx, project_id, trace_id)
+
+        await (await self.opened()).write_async(write)
 
     # reading -----------------------------------------------------------------
 

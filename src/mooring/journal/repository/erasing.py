@@ -23,6 +23,9 @@ _NAMED = (
     ("elements", "data", "codec = 3"),
 )
 
+# What providers wrote into their errors may quote what they were sent.
+_DROP_WORDS = "UPDATE attempts SET error_message = NULL WHERE project_id = ? AND call_id = ?"
+
 
 class Held(NamedTuple):
     """What the row of a call keeps."""
@@ -82,18 +85,24 @@ def empty_call(tx: Tx, project_id: str, call_id: bytes) -> list[BlobRef]:
         " answer_data = NULL, attributes = NULL WHERE project_id = ? AND id = ?",
         (project_id, call_id),
     )
+    tx.execute(_DROP_WORDS, (project_id, call_id))
     return release_all(tx, project_id, kept)
 
 
 def anonymise_call(tx: Tx, project_id: str, call_id: bytes) -> None:
-    """Take out who asked: user, session, tags, key; and what providers wrote into their errors."""
+    """Take out who asked: user, session, tags, key."""
     drop_key(tx, project_id, call_id)
     tx.execute(
         "UPDATE calls SET user_name = NULL, session_name = NULL, tags = NULL, call_key = NULL"
         " WHERE project_id = ? AND id = ?",
         (project_id, call_id),
     )
-    tx.execute("UPDATE attempts SET error_message = NULL WHERE project_id = ? AND call_id = ?", (project_id, call_id))
+
+
+def trace_of(tx: Tx, project_id: str, call_id: bytes) -> bytes:
+    """The trace of a call that is there."""
+    row = tx.one("SELECT trace_id FROM calls WHERE project_id = ? AND id = ?", (project_id, call_id))
+    return bytes(row[0]) if row and row[0] else b""
 
 
 def delete_call(tx: Tx, project_id: str, call_id: bytes) -> list[BlobRef]:
@@ -135,6 +144,7 @@ def replace_call(
             call_id,
         ),
     )
+    tx.execute(_DROP_WORDS, (project_id, call_id))
     return kept
 
 
@@ -278,6 +288,19 @@ def old_runs(tx: Tx, project_id: str, before: bytes, limit: int) -> list[bytes]:
         (project_id, before, limit),
     )
     return [bytes(row[0]) for row in rows]
+
+
+def runs_between(tx: Tx, project_id: str, after: bytes, before: bytes, limit: int) -> list[tuple[bytes, bool, bool]]:
+    """Runs between two ids, oldest first: whether each is over, and whether it has payloads and no call to go with."""
+    rows = tx.all(
+        "SELECT r.id, CASE WHEN r.finished_at_us IS NULL THEN 0 ELSE 1 END, CASE WHEN r.finished_at_us IS NOT NULL"
+        " AND NOT EXISTS (SELECT 1 FROM calls c WHERE c.run_id = r.id) AND (r.input_codec IS NOT NULL"
+        " OR r.output_codec IS NOT NULL OR r.error_message IS NOT NULL OR EXISTS (SELECT 1 FROM run_events e"
+        " WHERE e.run_id = r.id AND e.project_id = r.project_id AND (e.payload_codec <> 0 OR e.payload_data <> ?)))"
+        " THEN 1 ELSE 0 END FROM runs r WHERE r.project_id = ? AND r.id > ? AND r.id < ? ORDER BY r.id LIMIT ?",
+        (b"{}", project_id, after, before, limit),
+    )
+    return [(bytes(row[0]), bool(row[1]), bool(row[2])) for row in rows]
 
 
 def calls_of_run(tx: Tx, project_id: str, run_id: bytes) -> list[bytes]:

@@ -60,6 +60,11 @@ def count(tx: Tx, project_id: str, trace_id: bytes) -> int:
     return int(row[0]) if row else 0
 
 
+def forget(tx: Tx, project_id: str, trace_id: bytes) -> None:
+    """Delete those of a trace."""
+    tx.execute("DELETE FROM trace_foreign WHERE project_id = ? AND trace_id = ?", (project_id, trace_id))
+
+
 @cross_project("retention is of the whole installation")
 def prune(tx: Tx, before_us: int) -> int:
     """Forget those that came before this time."""
