@@ -75,6 +75,37 @@ def test_nothing_that_is_read_or_buried_walks_through_all_calls(
     assert walks == []
 
 
+def test_a_paid_call_with_two_budgets_is_seven_statements(
+    tmp_path: Path, words: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database.open(f"sqlite:///{tmp_path / 'mooring.db'}")
+    journal = Journal(database, Blobs(tmp_path / "blobs"), process_id=new_id(), clock=clock, new_id=new_id)
+    told: list[str] = []
+    for name in ("one", "all", "execute"):
+        run = getattr(sqlite.SqliteTx, name)
+
+        def counted(tx: Any, sql: str, params: Any = (), run: Any = run) -> Any:
+            told.append(sql.split(" (", maxsplit=1)[0].split(" SET ", maxsplit=1)[0])
+            return run(tx, sql, params)
+
+        monkeypatch.setattr(sqlite.SqliteTx, name, counted)
+
+    async def scene() -> None:
+        for window in ("day", "month"):
+            await journal.put_budget(PROJECT, scope="project", subject="", window=window, cap_nanos=1000)
+        budgets = await journal.applying(PROJECT)
+        call = words.call()
+        intent = words.intent(call, held_nanos=10, budget_ids=budgets.ids, newest_budget=budgets.newest)
+        told.clear()
+        await journal.begin_attempt(intent, call=call)
+        await journal.finish_attempt(words.result(intent, cost=7), words.answer())
+
+    asyncio.run(scene())
+    database.close()
+    begun = ["INSERT INTO calls", "INSERT INTO budget_windows", "INSERT INTO budget_windows", "INSERT INTO attempts"]
+    assert told == [*begun, "UPDATE attempts", "INSERT INTO budget_windows", "UPDATE calls"]
+
+
 def is_walk(step: str) -> bool:
     """Whether a step looks at every row of a table, or of a project. An index of open rows holds few."""
     words = step.split()

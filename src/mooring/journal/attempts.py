@@ -111,10 +111,12 @@ class Attempts(Base):
             other = calls.take_key(tx, call.project_id, call, at_us)
             if other is not None:
                 raise KeyTaken(other)
-        tip = request.chain[-1].id if request.chain else None
-        calls.insert(tx, call.project_id, call, process_id=self.process_id, at_us=at_us, body=request.body, tip=tip)
-        self._contents.write(tx, call.project_id, request.body)
-        self._contents.write_chain(tx, call.project_id, request.chain)
+        body, chain = request
+        tip = chain[-1].id if chain else None
+        calls.insert(tx, call.project_id, call, process_id=self.process_id, at_us=at_us, body=body, tip=tip)
+        self._contents.write(tx, call.project_id, body)
+        if chain:
+            self._contents.write_chain(tx, call.project_id, chain)
 
     def _intend(
         self, tx: Tx, intent: AttemptIntent, *, windows: Windows, price: str, at_us: int, is_fenced: bool = False
