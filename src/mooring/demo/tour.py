@@ -249,7 +249,7 @@ class Tour:
         expect(settled == metered, f"the bill says {show_usd(settled)}, the provider's meter {show_usd(metered)}")
         told = f"{show_usd(settled)} settled, {show_usd(metered)} on the provider's meter: equal to the nano-dollar"
         self.say(f"bill: {told}")
-        self.did("The bill", f"{told}.", "/ui/home#cost", "sim/agent-5ms", "sim/writer-30words-2ms")
+        self.did("The bill", f"{told}.", "/ui/calls?by=model", "sim/agent-5ms", "sim/writer-30words-2ms")
 
     def replay(self) -> None:
         lines = self.verb("replay", self.run_id, "--verify")

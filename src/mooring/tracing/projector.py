@@ -99,6 +99,13 @@ class Projector:
             done += await other.catch_up()
         return done
 
+    async def freshen(self) -> None:
+        """Apply the last few calls, so that whoever looks sees what was just done; what is far behind is left so."""
+        pending = await self._journal.outbox(CALL_CLOSED, BATCH)
+        if 0 < len(pending) < BATCH:
+            await self.project_calls([row.subject_id for row in pending])
+            await self._journal.outbox_done([row.id for row in pending])
+
     async def run(self, lock_path: Path, *, patience: int = 0) -> None:
         """Until cancelled, once the lock is free; `patience` times it is left to a process better placed."""
         lock = None

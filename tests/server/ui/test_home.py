@@ -118,7 +118,6 @@ def test_what_today_cost_is_the_sum_of_what_ended_and_what_is_held_now(browser_o
             await a_chat(one, cost=7, user="u_1")
             await a_chat(one, cost=5, user="u_2")
             await a_chat(one, cost=1, user="u_2")
-            await one.rooms.projector.catch_up()
             await one.sign_in()
             twin = (await one.get("/ui/home.json")).json
             assert twin["total"] == {"settled_nanos": 13, "held_nanos": 0, "attempts": 3}

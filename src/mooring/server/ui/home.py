@@ -18,6 +18,7 @@ USERS = 6
 
 async def today(rooms: Server, project: str) -> dict[str, Any]:
     """Sums that were made by the hour as calls ended, so that a busy day costs no more; what is held is now's."""
+    await rooms.projector.freshen()
     start = starts_at_us("day", rooms.clock.now_us())
     targets = await rooms.spans.dearest(project, "target", since_us=start, limit=TARGETS)
     users = await rooms.spans.dearest(project, "user", since_us=start, limit=USERS)
