@@ -38,6 +38,7 @@ LINES: dict[str, Callable[[Path], list[str]]] = {
     "cost report": lambda folder: [],
     "cost budget": lambda folder: ["5"],
     "cost budgets": lambda folder: [],
+    "cost savings": lambda folder: [],
     "cost whatif": lambda folder: ["openai/gpt-5-mini"],
     "cost reconcile": lambda folder: [export(folder)],
     "new": lambda folder: ["shop"],

@@ -7,6 +7,7 @@ import click
 
 from .exits import Exit
 from .output import Column, Listing, examples, json_option, many, note, print_json, print_table
+from .savings import savings
 from .whatif import whatif
 
 PROJECT_OPTION = click.option("--project", default="default", show_default=True, help="Which project.")
@@ -281,3 +282,4 @@ def reconcile(context: click.Context, export: Path, project: str, complete: bool
 
 
 cost_command.add_command(whatif)
+cost_command.add_command(savings)

@@ -36,6 +36,7 @@ from . import size, structured, tracecontext
 from .call import Call
 from .codecs import WITH_OUTPUT, Failure
 from .health import Run
+from .marks import marked
 from .plan import Step
 from .prices import PriceSheet
 from .routing import unpriced
@@ -232,6 +233,7 @@ class Attempt:
         if cap_field is not None:
             cap = asked.plan.output_cap_tokens
         fields, call.dropped = outgoing(asked, codec)
+        marked(asked, codec, fields)
         codec.prepare(
             fields, model=target.model, is_stream=asked.request.is_stream, cap_field=cap_field, cap_tokens=cap or 0
         )

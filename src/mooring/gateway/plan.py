@@ -38,6 +38,7 @@ class Plan:
     output_cap_tokens: int
     total_seconds: float | None = None
     cache_seconds: int | None = None
+    cache_marks: bool = False
     repairs: int | None = None
     strategy: Strategy = "ordered"
     needs: NeedsConfig = NO_NEEDS

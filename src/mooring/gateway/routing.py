@@ -139,6 +139,7 @@ class Router:
             total_seconds=total_seconds,
             repairs=configured.repairs if configured else None,
             cache_seconds=configured.cache_seconds if configured else None,
+            cache_marks=configured.cache_marks if configured else False,
             strategy=strategy,
             needs=needs,
             is_plain=strategy == "ordered" and needs == NO_NEEDS and all(one.facts == UNKNOWN for one in targets),

@@ -169,3 +169,23 @@ def without_usage(tx: Tx, project_id: str, since_us: int, user: str | None) -> i
         (project_id, since_us, *(() if user is None else (user,))),
     )
     return int(row[0]) if row else 0
+
+
+def cached(tx: Tx, project_id: str, since_us: int) -> list[tuple[Any, ...]]:
+    """Tokens that settled attempts read from a vendor's cache and wrote to it, by target and price."""
+    return tx.all(
+        "SELECT a.target, a.price, COUNT(*), SUM(a.cached_input_tokens), SUM(a.cache_write_tokens)"
+        " FROM calls c JOIN attempts a ON a.call_id = c.id WHERE c.project_id = ? AND a.intended_at_us >= ?"
+        " AND a.settlement = 'settled' AND (a.cached_input_tokens > 0 OR a.cache_write_tokens > 0)"
+        " GROUP BY a.target, a.price ORDER BY a.target",
+        (project_id, since_us),
+    )
+
+
+def hits(tx: Tx, project_id: str, since_us: int) -> list[tuple[Any, ...]]:
+    """The attributes of calls that an earlier answer has answered."""
+    return tx.all(
+        "SELECT attributes FROM calls WHERE project_id = ? AND started_at_us >= ? AND state = 'completed'"
+        " AND attributes LIKE ?",
+        (project_id, since_us, '%"saved_nanos"%'),
+    )
