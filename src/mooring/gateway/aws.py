@@ -126,7 +126,7 @@ async def credentials(place: Place, sources: tuple[Source, ...] = CHAIN) -> Give
         except MooringError as error:
             if source is not machine or len(sources) == 1:
                 raise
-            found = str(error).rstrip(".")  # whoever runs elsewhere has no such endpoint
+            found = error.message.rstrip(".")  # whoever runs elsewhere has no such endpoint
         if not isinstance(found, str):
             return found
         reasons.append(found)

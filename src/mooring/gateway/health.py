@@ -142,7 +142,7 @@ class Targets:
             self._well(health)
             return
         health.failures += 1
-        health.why = str(error)[:300] if error is not None else ""
+        health.why = str(error)[:800] if error is not None else ""
         if effect == "attention":
             if not health.attention:
                 log.error("%s needs attention: %s", health.name, health.why)
