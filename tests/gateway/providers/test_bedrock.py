@@ -14,6 +14,7 @@ from mooring.core.clock import ManualClock
 from mooring.core.errors import ConfigError
 from mooring.gateway import aws
 from mooring.gateway.config import ProviderConfig
+from mooring.gateway.prices import Prices
 from mooring.gateway.provider import registry
 from mooring.gateway.tokens import NoToken, Tokens
 from mooring.net import EgressPolicy, HttpClient
@@ -274,3 +275,13 @@ def test_vectors_are_refused_by_name_and_nothing_is_sent(tmp_path: Path) -> None
             assert not cloud.asked
 
     asyncio.run(scenario())
+
+
+def test_prices_are_those_of_the_profile_and_an_arn_has_none() -> None:
+    vendor = registry.get("bedrock")("b", ProviderConfig(type="bedrock", region="eu-west-1"))
+    prices, now_us = Prices(), ManualClock().now_us()
+    sheets = [prices.find(vendor, f"{place}{MODEL.removeprefix('us')}", now_us) for place in ("eu", "global")]
+    regional, everywhere = [sheet.base.input_picos for sheet in sheets if sheet is not None]
+    assert regional > everywhere > 0  # a region's own profile costs a tenth more
+    arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
+    assert prices.find(vendor, arn, now_us) is None
