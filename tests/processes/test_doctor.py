@@ -89,6 +89,14 @@ def test_targets_on_this_machine_are_asked_and_others_only_if_told_to(tmp_path: 
     assert "models.invalid (away)" in [line.text for line in of(near, "hosts")]
 
 
+def test_a_key_that_the_environment_lacks_fails_before_a_call_does(tmp_path: Path) -> None:
+    providers = {"shop": ProviderConfig(base_url="https://models.invalid/v1", api_key="env:SHOP_KEY")}
+    config = Config(gateway=GatewayConfig(providers=providers, discover=False))
+    [line] = of(asyncio.run(look(Home(tmp_path / "home"), config)), "config")
+    assert line.status == "fail"
+    assert line.text.startswith("gateway.providers.shop: The environment variable SHOP_KEY is not set. Export SHOP_KEY")
+
+
 def test_proxies_authorities_and_certificates_are_told_without_their_passwords(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,15 @@ def test_only_versions_without_the_wal_reset_bug_are_safe(version: tuple[int, ..
     assert sqlite.is_safe(version) is is_safe
 
 
+def test_a_file_that_is_no_database_is_said_to_be_damaged_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "mooring.db").write_bytes(b"garbage" * 1000)
+    with pytest.raises(
+        StorageError, match="The database is damaged: SQLite says that file is not a database"
+    ) as caught:
+        Database.open(f"sqlite:///{tmp_path / 'mooring.db'}")
+    assert "restore a backup" in (caught.value.hint or "")
+
+
 def library(version: str) -> ModuleType:
     numbers = tuple(int(part) for part in version.split("."))
     return cast(ModuleType, SimpleNamespace(sqlite_version=version, sqlite_version_info=numbers))

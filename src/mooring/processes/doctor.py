@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from mooring.config import mistakes
 from mooring.core.errors import MooringError
 from mooring.gateway.discovery import keyed_vendors
 from mooring.gateway.provider import registry as vendors
@@ -49,7 +50,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
 async def examine(rooms: Server, *, reach: bool) -> list[Line]:
     """Every finding, in the order in which a reader wants them."""
-    lines = [*versions(rooms), *processes(rooms), *footprint(rooms), *disk(rooms), *secrets(rooms)]
+    lines = [*versions(rooms), *settings(rooms), *processes(rooms), *footprint(rooms), *disk(rooms), *secrets(rooms)]
     lines += await journal(rooms)
     lines += [*await clock(rooms), *network(rooms), *await hosts(rooms), *await targets(rooms, reach=reach)]
     return lines
@@ -64,6 +65,12 @@ def versions(rooms: Server) -> Iterator[Line]:
         "ok",
         f"Mooring {rooms.version}, Python {platform.python_version()}, {dialect}, schema {HEAD}, {platform.machine()}",
     )
+
+
+def settings(rooms: Server) -> Iterator[Line]:
+    """What the configuration names and is not there: keys, files, targets."""
+    for mistake in mistakes(rooms.config):
+        yield Line("config", "fail", mistake)
 
 
 def processes(rooms: Server) -> Iterator[Line]:

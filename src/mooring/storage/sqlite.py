@@ -80,6 +80,11 @@ def explain(error: Exception) -> StorageError:
         return StorageError(
             f"The database stayed locked for {BUSY_SECONDS:.0f} s.", hint="Look for another program that holds it open."
         )
+    if "malformed" in text or "not a database" in text:
+        return StorageError(
+            f"The database is damaged: SQLite says that {text}.",
+            hint="Stop Mooring, keep a copy of the home, and restore a backup: mooring restore FILE --force",
+        )
     return StorageError(f"SQLite refused: {text}.")
 
 
