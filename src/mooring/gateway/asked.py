@@ -10,6 +10,7 @@ from mooring.core.errors import InvalidRequest, PermissionDenied
 from mooring.core.messages import ChatRequest
 from mooring.core.text import shorten
 from mooring.guardrails.check import GuardContext
+from mooring.guardrails.rest import Body, Opaque
 from mooring.journal.records import RUN_KEYS, NewCall, RunRef
 
 from . import tracecontext
@@ -23,6 +24,7 @@ MAX_KEY_CHARACTERS = 255
 CACHE_KEYS = "cache/"
 RESPONSE_KEYS = "response/"
 FILE_KEYS = "file/"
+_decode = msgspec.json.Decoder().decode
 _EPOCH = re.compile(r"[0-9]{1,15}")
 
 
@@ -70,6 +72,22 @@ class Asked(msgspec.Struct):
         """The input guards have changed the request: what is sent and what is kept follow."""
         self.codec.rewrite_request(self.fields, self.request, request)
         self.request = request
+        self.body = self.codec.body_of(self.fields)
+
+    def whole(self, request: ChatRequest) -> Body:
+        """The body as JSON, once the guards have made this of its request."""
+        if request is not self.request:
+            self.change(request)
+        return Body(_decode(self.body), self.codec.no_text or Opaque())
+
+    def take(self, request: ChatRequest, tree: Fields | None) -> None:
+        """What the guards have left of the request, and of its body where they changed what has no canonical form."""
+        if request is not self.request:
+            self.change(request)
+        if tree is None:
+            return
+        before = _decode(self.body)
+        self.fields.update({name: value for name, value in tree.items() if value != before[name]})
         self.body = self.codec.body_of(self.fields)
 
     def new_call(

@@ -32,7 +32,7 @@ from mooring.journal.records import REQUEST_HASH_BYTES, AttemptIntent, AttemptRe
 from mooring.net.request import Request
 from mooring.net.response import Response, Traffic
 
-from . import size, structured, tracecontext
+from . import beside, size, structured, tracecontext
 from .call import Call
 from .codecs import WITH_OUTPUT, Failure
 from .health import Run
@@ -138,8 +138,11 @@ class Attempt:
         answer = codec.decode_response(body)
         self.usage = answer.usage or codec.metered_unsaid(call.asked.request)
         codec.check_answer(call.asked.request, answer)
-        checked = await self._rooms.guardrails.check_output(answer, call.asked.context)
+        whole = beside.of_answer(codec, call.asked.codec, body, answer)
+        checked = await self._rooms.guardrails.check_output(answer, call.asked.context, whole)
         call.verdicts.extend(checked.verdicts)
+        if checked.body is not None:
+            body = beside.encoded(checked.body)
         held = structured.held(call, checked.value)
         if codec.name != call.asked.codec.name:
             body = translated(call, codec, body, held)

@@ -226,14 +226,15 @@ class Gateway:
         """Guard the input, then the first target that answers."""
         call = self._call(asked, binding)
         try:
-            checked = await self._rooms.guardrails.check_input(asked.request, asked.context)
+            whole = asked.whole if asked.codec.no_text is not None else None
+            checked = await self._rooms.guardrails.check_input(asked.request, asked.context, whole)
         except Blocked as error:
             await self._rooms.journal.record_call(call.row, call.refusal(error))
             return self._failed(call, error)
         call.verdicts.extend(checked.verdicts)
         asked.context = checked.context or asked.context
-        if checked.is_changed:
-            asked.change(checked.value)
+        if checked.is_changed or checked.body is not None:
+            asked.take(checked.value, checked.body)
             call.row = self._row(call.row.id, asked, binding)
         try:
             return await cache.recall(call) or await self._first(call)

@@ -29,11 +29,12 @@ from mooring.core.messages import (
 from mooring.core.registry import Registry, did_you_mean
 from mooring.core.text import digest
 
-from . import leaves
+from . import leaves, rest
 from .check import GuardContext, Stage, Verdict
 from .config import GuardrailsConfig
 from .panel import AnyCheck, Checks, Panel
 from .redactor import Redactor
+from .rest import Body
 from .restore import Restorer
 from .scanner import Channel, Piece
 from .stream import StreamGuard
@@ -47,13 +48,15 @@ registry: Registry[type[AnyCheck]] = Registry("check", "mooring.checks", "moorin
 class Checked(NamedTuple, Generic[T]):
     """What may go on. `verdicts` is everything that was not a plain allow, for the journal.
 
-    `context` is for the answer to a request: it knows what the request's marks stand for.
+    `context` is for the answer to a request: it knows what the request's marks stand for. `body` is the body as it may
+    go on, where one was given and what has no canonical form has changed.
     """
 
     value: T
     is_changed: bool = False
     verdicts: tuple[Verdict, ...] = ()
     context: GuardContext | None = None
+    body: Any = None
 
 
 class Guardrails:
@@ -77,8 +80,10 @@ class Guardrails:
         self._has_marks = any(check.is_reversible for check in self._all)
         self._of = functools.lru_cache(maxsize=256)(self._checks)
 
-    async def check_input(self, request: ChatRequest, context: GuardContext) -> Checked[ChatRequest]:
-        """Before anything is paid.
+    async def check_input(
+        self, request: ChatRequest, context: GuardContext, body_of: Callable[[ChatRequest], Body] | None = None
+    ) -> Checked[ChatRequest]:
+        """Before anything is paid. `body_of` gives the body of the checked request, for what else stands in it.
 
         Raises:
             BlockedByCheck: a check refused, wants a review, or failed.
@@ -90,11 +95,14 @@ class Guardrails:
         panel = Panel(checks, context)
         panel.whole(request, checks.request)
         clean = _request(request, panel)
+        body = _rest(clean, panel, body_of)
         if context.vault is not None:
             context.vault.close()
-        return Checked(clean, clean is not request, tuple(panel.verdicts), context)
+        return Checked(clean, clean is not request, tuple(panel.verdicts), context, body)
 
-    async def check_output(self, response: ChatResponse, context: GuardContext) -> Checked[ChatResponse]:
+    async def check_output(
+        self, response: ChatResponse, context: GuardContext, body_of: Callable[[ChatResponse], Body] | None = None
+    ) -> Checked[ChatResponse]:
         """A whole answer; a stream of it, however it is cut, comes out the same. Marks stay: see `restore`.
 
         Raises:
@@ -110,8 +118,9 @@ class Guardrails:
             if checks.tool_call or _may_change(checks, response):
                 clean = _response(response, panel)
         panel.whole(clean, [check for check in checks.response if check.streaming == "final"])
+        body = _rest(clean, panel, body_of)
         restored = self.restore(clean, context).verdicts
-        return Checked(clean, clean is not response, (*panel.verdicts, *restored))
+        return Checked(clean, clean is not response, (*panel.verdicts, *restored), body=body)
 
     def stream(self, context: GuardContext) -> StreamGuard:
         """A guard for one streamed answer."""
@@ -234,7 +243,19 @@ def _request(request: ChatRequest, panel: Panel) -> ChatRequest:
     return request
 
 
-def _document(value: ChatRequest | ChatResponse) -> bytes:
+def _rest(clean: T, panel: Panel, body_of: Callable[[T], Body] | None) -> Any:
+    """The body after its text checks, where there is one and they changed it."""
+    if body_of is None or not panel.checks.text:
+        return None
+    with panel.reading():
+        body = body_of(clean)
+        if panel.checks.may_match(_document(body.tree)):
+            changed = rest.read(body, clean, panel.text)
+            return None if changed is body.tree else changed
+    return None
+
+
+def _document(value: Any) -> bytes:
     """Every string of it, once, at C speed. Strings that UTF-8 cannot carry are looked at one by one."""
     try:
         return msgspec.json.encode(value)

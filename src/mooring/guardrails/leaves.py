@@ -84,8 +84,8 @@ def arguments(text: str, rewrite: RewriteAt) -> str:
     try:
         value = json.loads(text, object_pairs_hook=read)
     except ValueError:
-        return _leaf(text, lambda leaf: rewrite(leaf, None))
-    changed = _tree_at(value, "", lambda leaf, path: _leaf(leaf, lambda inner: rewrite(inner, path)))
+        return leaf(text, lambda plain: rewrite(plain, None))
+    changed = _tree_at(value, "", lambda text, path: leaf(text, lambda inner: rewrite(inner, path)))
     if changed is value and not any(rewrite(plain, None) != plain for plain in map(unescaped, doubled[:1])):
         return text
     encoded = json.dumps(changed, ensure_ascii=False, separators=(",", ":"))
@@ -116,7 +116,7 @@ def unescaped(text: str) -> str:
     return text
 
 
-def _leaf(text: str, rewrite: Rewrite) -> str:
+def leaf(text: str, rewrite: Rewrite) -> str:
     """A leaf may be JSON once more: if its escapes hide something, what is found without them stands in its place."""
     changed = rewrite(text)
     if "\\" not in changed:

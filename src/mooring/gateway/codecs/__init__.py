@@ -16,6 +16,7 @@ from mooring.core.events import Event
 from mooring.core.messages import ChatRequest, ChatResponse
 from mooring.core.registry import Registry
 from mooring.core.usage import Usage
+from mooring.guardrails.rest import Opaque
 
 from ..fidelity import Feature
 from ..framing import Framing, SseFraming
@@ -97,7 +98,8 @@ class Codec(Protocol):
     `own_fields`: fields that only this wire has and that a caller of any other may send to it. `is_text`: streams are
     server-sent events. `id_prefix`: answers are named by the call, so that they can be asked for again. `is_stateful`:
     an event cannot be written without knowing those before it. `is_raw`: an answer may be other bytes than
-    JSON, and is handed on as it comes.
+    JSON, and is handed on as it comes. `no_text`: which strings of a body are no text; None where
+    its canonical form holds every string.
     """
 
     name: ClassVar[str]
@@ -115,6 +117,7 @@ class Codec(Protocol):
     is_stateful: ClassVar[bool]
     id_prefix: ClassVar[ids.Prefix | None]
     is_raw: ClassVar[bool]
+    no_text: ClassVar[Opaque | None]
 
     @property
     def method(self) -> str:
@@ -240,6 +243,7 @@ class BaseCodec:
     is_stateful: ClassVar[bool] = True
     id_prefix: ClassVar[ids.Prefix | None] = None
     is_raw: ClassVar[bool] = False
+    no_text: ClassVar[Opaque | None] = None
     method = "POST"
     address: str | None = None
     takes_any_status = False

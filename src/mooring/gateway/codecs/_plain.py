@@ -12,6 +12,7 @@ import msgspec
 from mooring.core.errors import InvalidRequest, UpstreamMalformed
 from mooring.core.messages import ChatRequest, ChatResponse
 from mooring.core.usage import Usage
+from mooring.guardrails.rest import Opaque
 
 from . import Fields, WireRequest, openai_chat
 
@@ -25,6 +26,7 @@ _decode_any = msgspec.json.Decoder().decode
 class PlainCodec(openai_chat.Codec):
     """A body of JSON in, a body of JSON out. `opaque` are fields of answers that hold bytes, not words."""
 
+    no_text: ClassVar[Opaque | None] = None
     opaque: ClassVar[frozenset[str]] = frozenset()
     default_model: ClassVar[str | None] = None
 

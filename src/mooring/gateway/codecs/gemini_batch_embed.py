@@ -11,6 +11,7 @@ import msgspec
 
 from mooring.core.errors import InvalidRequest, UpstreamMalformed
 from mooring.core.messages import ChatRequest, ChatResponse, Message, TextPart
+from mooring.guardrails.rest import Opaque
 
 from ..rewriting import substituted, substitutions
 from . import DIMENSIONS, VECTORS, Fields, Kind, WireRequest, gemini_generate
@@ -40,6 +41,7 @@ class Codec(gemini_generate.Codec):
 
     name: ClassVar[str] = "gemini_batch_embed"
     kind: ClassVar[Kind] = "embedding"
+    no_text: ClassVar[Opaque | None] = None
     verb: ClassVar[str] = "batchEmbedContents"
     own_hints: ClassVar[frozenset[str]] = frozenset()
 

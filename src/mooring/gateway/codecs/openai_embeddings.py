@@ -13,6 +13,7 @@ import msgspec
 from mooring.core.errors import InvalidRequest, UpstreamMalformed
 from mooring.core.messages import ChatRequest, ChatResponse, Message, TextPart
 from mooring.core.vectors import decode_vector, encode_vector
+from mooring.guardrails.rest import Opaque
 
 from . import DIMENSIONS, VECTORS, Fields, Kind, WireRequest, openai_chat
 from .openai_chat.response import WireUsage, trusted_usage
@@ -45,6 +46,7 @@ class Codec(openai_chat.Codec):
     name: ClassVar[str] = "openai_embeddings"
     path: ClassVar[str] = "/embeddings"
     kind: ClassVar[Kind] = "embedding"
+    no_text: ClassVar[Opaque | None] = None
 
     def decode_request(self, body: bytes, *, model: str | None = None, is_stream: bool = False) -> WireRequest:
         """Model, user and inputs; every field stays as it came.

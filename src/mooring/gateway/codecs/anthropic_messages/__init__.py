@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from mooring.core.errors import MooringError
 from mooring.core.messages import ChatRequest, ChatResponse
+from mooring.guardrails.rest import Opaque
 
 from ...fidelity import Feature
 from .. import BaseCodec, Failure, Fields, Kind, ReadsHeaders, WireRequest
@@ -44,6 +45,14 @@ class Codec(BaseCodec):
     )
     own_hints: ClassVar[frozenset[str]] = frozenset(
         {"cache_control", "cache_ttl", "context_management", "diagnostics", "inference_geo", "service_tier", "speed"}
+    )
+    no_text: ClassVar[Opaque | None] = Opaque(
+        tokens=frozenset(
+            {"id", "type", "role", "model", "tool_use_id", "file_id", "media_type", "stop_reason", "service_tier"}
+            | {"signature", "encrypted_content", "encrypted_index", "ttl"}
+        ),
+        encoded={"data": frozenset({"base64", "redacted_thinking"})},
+        free=frozenset({"input", "input_schema", "metadata"}),
     )
 
     def decode_request(self, body: bytes, *, model: str | None = None, is_stream: bool = False) -> WireRequest:

@@ -10,6 +10,7 @@ import msgspec
 
 from mooring.core.errors import MooringError
 from mooring.core.messages import ChatRequest, ChatResponse
+from mooring.guardrails.rest import Opaque
 
 from ...fidelity import Feature
 from .. import BaseCodec, Failure, Fields, Kind, ReadsHeaders, WireRequest
@@ -53,6 +54,13 @@ class Codec(BaseCodec):
         }
     )
     own_hints: ClassVar[frozenset[str]] = frozenset({"safetySettings", "labels"})
+    no_text: ClassVar[Opaque | None] = Opaque(
+        tokens=frozenset(
+            {"id", "role", "model", "mimeType", "mime_type", "thoughtSignature", "thought_signature", "finishReason"}
+            | {"modelVersion", "responseId", "category", "threshold", "probability", "mode"}
+        ),
+        free=frozenset({"args", "response", "parameters", "parametersJsonSchema", "responseSchema", "labels"}),
+    )
 
     def path_of(self, model: str, *, is_stream: bool) -> str:
         verb = "streamGenerateContent?alt=sse" if is_stream else "generateContent"

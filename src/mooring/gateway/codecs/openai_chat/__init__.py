@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from mooring.core.errors import MooringError
 from mooring.core.messages import ChatRequest, ChatResponse
+from mooring.guardrails.rest import Opaque
 
 from ...fidelity import Feature
 from .. import BaseCodec, Failure, Fields, Kind, ReadsHeaders, WireRequest
@@ -42,6 +43,13 @@ class Codec(BaseCodec):
     )
     own_hints: ClassVar[frozenset[str]] = frozenset(
         {"safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier", "store"}
+    )
+    no_text: ClassVar[Opaque | None] = Opaque(
+        tokens=frozenset(
+            {"id", "type", "role", "model", "object", "tool_call_id", "file_id", "finish_reason", "service_tier"}
+            | {"reasoning_effort", "verbosity", "detail", "format", "voice", "system_fingerprint", "obfuscation"}
+        ),
+        free=frozenset({"arguments", "metadata", "parameters", "schema"}),
     )
 
     def decode_request(self, body: bytes, *, model: str | None = None, is_stream: bool = False) -> WireRequest:

@@ -10,6 +10,7 @@ import msgspec
 from mooring.core import ids
 from mooring.core.errors import MooringError
 from mooring.core.messages import ChatRequest, ChatResponse
+from mooring.guardrails.rest import Opaque
 
 from ...fidelity import Feature
 from .. import Fields, Kind, WireRequest, openai_chat
@@ -54,6 +55,14 @@ class Codec(openai_chat.Codec):
             "store",
             "stream_options",
         }
+    )
+    no_text: ClassVar[Opaque | None] = Opaque(
+        tokens=frozenset(
+            {"id", "type", "role", "model", "object", "status", "call_id", "item_id", "response_id", "event_id"}
+            | {"previous_response_id", "file_id", "encrypted_content", "service_tier", "effort", "detail"}
+            | {"truncation", "obfuscation"}
+        ),
+        free=frozenset({"metadata", "parameters", "schema"}),
     )
 
     def decode_request(self, body: bytes, *, model: str | None = None, is_stream: bool = False) -> WireRequest:
