@@ -6,8 +6,10 @@ before it; whatever breaks ends with an error in the caller's wire and without a
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Literal
+
+import msgspec
 
 from mooring.core.errors import (
     Blocked,
@@ -19,6 +21,7 @@ from mooring.core.errors import (
     UpstreamMalformed,
 )
 from mooring.core.events import ChoiceEnd, Event, MessageEnd, MessageStart, StreamError, TextDelta, UsageReport
+from mooring.guardrails.rest_stream import Ready
 from mooring.journal.records import CallAnswer
 from mooring.net.response import Response
 
@@ -48,6 +51,8 @@ class Relay:
         self._encoder = self._out.encoder(wants_usage=call.asked.request.wants_usage, asked=call.asked.fields)
         self._guard = call.rooms.guardrails.stream(call.asked.context)
         self._is_guarded = not self._guard.is_idle
+        no_text = self._codec.no_text
+        self._rest = self._guard.rest(no_text) if self._passes and no_text is not None else None
         self._hides_usage = not call.asked.request.wants_usage
         self._pending: list[bytes] = []
         self._sent: list[bytes] = []
@@ -110,6 +115,7 @@ class Relay:
                     if self._pending:
                         yield self._flush()
                 self._emit(self._guard.finish() if self._is_guarded else [])
+                self._put(self._rest.finish() if self._rest else [])
                 last = await self._completed()
             except MooringError as error:
                 last = await self._failed(error)
@@ -251,14 +257,27 @@ class Relay:
             return
         self._has_end = is_end
         is_end = is_end or (self._out.ends_with_finish and any(isinstance(event, ChoiceEnd) for event in events))
-        (self._held if is_end or self._held else self._pending).append(self._out.encode_event(data))
+        if self._rest is None:
+            self._put([Ready(data, is_end)])
+        else:
+            self._put(self._rest.feed(data, frozenset(_strings_of(events)), is_end=is_end))
+
+    def _put(self, ready: list[Ready]) -> None:
+        """Events of the upstream's own; what ends an answer waits for its result, and so does all behind it."""
+        for data, is_end in ready:
+            framed = data if is_end is None else self._out.encode_event(data)
+            (self._held if is_end or self._held else self._pending).append(framed)
 
     def _emit(self, events: list[Event]) -> None:
         if self._is_single:
             events = single.first_events(events)
         if events:
             told = [as_told(event, self.call) if isinstance(event, MessageStart) else event for event in events]
-            self._pending.append(self._encoder.encode(told))
+            data = self._encoder.encode(told)
+            if self._rest is None:
+                self._pending.append(data)
+            else:
+                self._put(self._rest.passing(data))
 
     def _flush(self) -> bytes:
         data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
@@ -325,6 +344,14 @@ class Relay:
         error = UpstreamDisconnected("The client hung up before the stream had ended.")
         await self._attempt.abandon("client_disconnected", self._answer("failed", b"", error))
         self.call.asked.slot.release()
+
+
+def _strings_of(events: list[Event]) -> Iterator[str]:
+    """What was read of an event in its canonical form."""
+    for event in events:
+        for value in msgspec.structs.astuple(event):
+            if isinstance(value, str):
+                yield value
 
 
 def _is_utf8(data: bytes) -> bool:

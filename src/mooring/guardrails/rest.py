@@ -56,7 +56,7 @@ def texts(tree: Any, opaque: Opaque, path: str = "", *, is_free: bool = False) -
     elif isinstance(tree, dict):
         kind = tree.get("type")
         for name, item in tree.items():
-            if is_free or not _is_opaque(item, name, kind, opaque):
+            if is_free or not is_opaque(item, name, kind, opaque):
                 yield from texts(item, opaque, f"{path}.{name}", is_free=is_free or name in opaque.free)
 
 
@@ -70,7 +70,7 @@ def _walk(tree: Any, opaque: Opaque, rewrite: Callable[[str], str], *, is_free: 
         kind = tree.get("type")
         changed = {
             name: item
-            if not is_free and _is_opaque(item, name, kind, opaque)
+            if not is_free and is_opaque(item, name, kind, opaque)
             else _walk(item, opaque, rewrite, is_free=is_free or name in opaque.free)
             for name, item in tree.items()
         }
@@ -78,7 +78,7 @@ def _walk(tree: Any, opaque: Opaque, rewrite: Callable[[str], str], *, is_free: 
     return tree
 
 
-def _is_opaque(item: Any, name: str, kind: object, opaque: Opaque) -> bool:
+def is_opaque(item: Any, name: str, kind: object, opaque: Opaque) -> bool:
     """A name hides a string, or a list of strings; what stands below an object of that name is read."""
     is_plain = isinstance(item, str) or (isinstance(item, list) and all(isinstance(one, str) for one in item))
     return is_plain and opaque.hides(name, kind)

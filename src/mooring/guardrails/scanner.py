@@ -34,6 +34,11 @@ class Channel:
             pieces = scanner.feed(pieces, is_last=is_last)
         return pieces
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that was fed has been let go."""
+        return not any(scanner.has_pending for scanner in self._scanners)
+
 
 class _Scanner:
     """One check on one channel.
@@ -51,6 +56,11 @@ class _Scanner:
         self._decided = 0
         self._length = 0
         self._look_again_at = 0
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether something waits."""
+        return bool(self._pending)
 
     def feed(self, pieces: list[Piece], *, is_last: bool) -> list[Piece]:
         if not self._pending and len(pieces) == 1 and self._is_incremental and self._check.is_clear(pieces[0].text):

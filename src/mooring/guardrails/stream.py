@@ -22,6 +22,8 @@ from mooring.core.text import utf8_bytes
 
 from .check import Verdict
 from .panel import Panel
+from .rest import Opaque
+from .rest_stream import RestGuard
 from .scanner import Channel, Piece
 
 TextEvent = TextDelta | ThinkingDelta | RefusalDelta
@@ -45,6 +47,10 @@ class StreamGuard:
         self._bytes = 0
         # Nothing is configured that could change or stop this stream: events need not be fed at all.
         self.is_idle = not (self._guards_calls or self._final or self._limits or counting)
+
+    def rest(self, opaque: Opaque) -> RestGuard | None:
+        """What reads the events' own data beside their canonical form; None where no check reads text."""
+        return RestGuard(self._panel, opaque) if self._guards_text else None
 
     @property
     def verdicts(self) -> list[Verdict]:
