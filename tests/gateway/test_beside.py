@@ -14,6 +14,7 @@ from mooring.core.errors import MooringError
 from mooring.gateway import beside
 from mooring.gateway.asked import Asked
 from mooring.gateway.codecs import registry as codecs
+from mooring.gateway.config import GatewayConfig
 from mooring.gateway.inbound import Inbound
 from mooring.gateway.keys import Caller
 from mooring.gateway.plan import Plan
@@ -24,7 +25,8 @@ from mooring.guardrails.guardrails import Guardrails
 from mooring.guardrails.rest import Opaque, texts
 from mooring.guardrails.secret_samples import samples
 
-from .house import house, say
+from .house import default_config, house, say
+from .servers import listening
 
 SECRET = samples()["github_token"]
 GUARDS = Guardrails(GuardrailsConfig(checks=({"type": "secrets_mask"},)))
@@ -292,5 +294,50 @@ def test_the_vendor_never_gets_a_secret_from_a_field_without_a_canonical_form(tm
             assert (await home.ask(body)).status == 200
             (request,) = home.sim.requests
             assert SECRET.encode() not in request.body
+
+    asyncio.run(scene())
+
+
+def sse(*events: dict[str, Any]) -> str:
+    return "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+
+
+def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    choice = {"index": 0, "delta": fields, "finish_reason": finish}
+    return {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+
+
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_a_secret_in_a_vendors_own_events_is_masked_however_it_is_cut(tmp_path: Path, is_guarded: bool) -> None:
+    half = len(SECRET) // 2
+    thoughts = ["it is ", SECRET[:half], SECRET[half:], " so"]
+    stream = sse(
+        delta(role="assistant"),
+        *(delta(reasoning_details=[{"index": 0, "text": thought}]) for thought in thoughts),
+        delta(content="Hello."),
+        delta("stop"),
+        {"id": "c", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}},
+    )
+
+    async def scene() -> None:
+        async with listening({"/v1/chat/completions": stream}) as canned:
+
+            def config(url: str) -> GatewayConfig:
+                return default_config(f"http://{canned.address}")
+
+            checks = ({"type": "secrets_mask"},) if is_guarded else ()
+            async with house(tmp_path, config=config, checks=checks) as home:
+                answer = await home.ask(say("hi", stream=True))
+        assert answer.stream_text == "Hello."
+        assert answer.data[-1] == "[DONE]"
+        told = "".join(
+            detail["text"]
+            for data in answer.data[:-1]
+            for choice in json.loads(data)["choices"]
+            for detail in choice["delta"].get("reasoning_details", ())
+        )
+        assert told.startswith("it is ")
+        assert told.endswith(" so")
+        assert (SECRET in told) != is_guarded
 
     asyncio.run(scene())
