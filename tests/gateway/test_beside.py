@@ -278,6 +278,21 @@ def test_fields_beside_a_finding_stay_as_they_came() -> None:
     asyncio.run(scene())
 
 
+def test_a_secret_that_is_spelled_in_escapes_is_read_all_the_same() -> None:
+    async def scene() -> None:
+        spelled = "".join(f"\\u{ord(letter):04x}" for letter in SECRET)
+        body = (
+            b'{"model":"m","messages":[{"role":"user","content":"hi"}],"vendor":{"a":["it is %s"]}}' % spelled.encode()
+        )
+        asked = asked_of("openai_chat", body)
+        checked = await GUARDS.check_input(asked.request, CONTEXT, asked.whole)
+        asked.take(checked.value, checked.body)
+        assert spelled.encode() not in asked.body
+        assert SECRET.encode() not in asked.body
+
+    asyncio.run(scene())
+
+
 def test_opaque_strings_are_left_alone() -> None:
     async def scene() -> None:
         body = copy.deepcopy(ASKED["openai_chat"])

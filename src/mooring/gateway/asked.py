@@ -75,10 +75,10 @@ class Asked(msgspec.Struct):
         self.body = self.codec.body_of(self.fields)
 
     def whole(self, request: ChatRequest) -> Body:
-        """The body as JSON, once the guards have made this of its request."""
+        """The body, once the guards have made this of its request."""
         if request is not self.request:
             self.change(request)
-        return Body(_decode(self.body), self.codec.no_text or Opaque())
+        return Body(self.body, self.codec.no_text or Opaque())
 
     def take(self, request: ChatRequest, tree: Fields | None) -> None:
         """What the guards have left of the request, and of its body where they changed what has no canonical form."""

@@ -10,7 +10,6 @@ from mooring.guardrails.rest import Body
 from .codecs import Codec
 
 encoded = msgspec.json.encode
-_decode = msgspec.json.Decoder().decode
 
 
 def of_answer(codec: Codec, out: Codec, body: bytes, answer: ChatResponse) -> Callable[[ChatResponse], Body] | None:
@@ -20,6 +19,6 @@ def of_answer(codec: Codec, out: Codec, body: bytes, answer: ChatResponse) -> Ca
         return None
 
     def whole(clean: ChatResponse) -> Body:
-        return Body(_decode(body if clean is answer else codec.rewrite_response(body, clean)), no_text)
+        return Body(body if clean is answer else codec.rewrite_response(body, clean), no_text)
 
     return whole

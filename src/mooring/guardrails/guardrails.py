@@ -249,9 +249,8 @@ def _rest(clean: T, panel: Panel, body_of: Callable[[T], Body] | None) -> Any:
         return None
     with panel.reading():
         body = body_of(clean)
-        if panel.checks.may_match(_document(body.tree)):
-            changed = rest.read(body, clean, panel.text)
-            return None if changed is body.tree else changed
+        if body.has_hidden or panel.checks.may_match(body.raw):
+            return rest.read(body, clean, panel.text)
     return None
 
 

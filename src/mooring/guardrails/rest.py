@@ -30,20 +30,27 @@ class Opaque(msgspec.Struct, frozen=True):
 
 
 class Body(NamedTuple):
-    """A body as JSON, and what of it is no text."""
+    """A body's bytes, and what of it is no text."""
 
-    tree: Any
+    raw: bytes
     opaque: Opaque
+
+    @property
+    def has_hidden(self) -> bool:
+        """Whether a character may be written in another way than JSON's encoders do: it has to be decoded to know."""
+        return b"\\u" in self.raw or b"\\/" in self.raw
 
 
 def read(body: Body, canonical: object, rewrite: Callable[[str], str]) -> Any:
-    """The tree with its other strings rewritten; the same object if none changed."""
+    """The body as JSON with its other strings rewritten; None if none changed."""
     known = frozenset(_strings(msgspec.to_builtins(canonical)))
 
     def leaf(text: str) -> str:
         return text if text in known else leaves.leaf(text, rewrite)
 
-    return _walk(body.tree, body.opaque, leaf, is_free=False)
+    tree = _decode(body.raw)
+    changed = _walk(tree, body.opaque, leaf, is_free=False)
+    return None if changed is tree else changed
 
 
 def texts(tree: Any, opaque: Opaque, path: str = "", *, is_free: bool = False) -> Iterator[tuple[str, str]]:
