@@ -25,6 +25,7 @@ INSTALLED = {
     "anthropic": "anthropic",
     "google_genai": "google-genai",
     "mistralai": "mistralai",
+    "cohere": "cohere",
     "langchain": "langchain langgraph langchain-openai langchain-anthropic langchain-google-genai langchain-mistralai",
     "llamaindex": "llama-index-core llama-index-llms-openai llama-index-llms-openai-like llama-index-llms-anthropic"
     " llama-index-llms-google-genai llama-index-embeddings-openai anthropic<1",  # 0.12.3 breaks with 1.x by itself

@@ -243,6 +243,9 @@ def test_a_path_that_is_a_wire_of_ours_takes_its_straight_line(play: Play) -> No
         assert answer.json["choices"][0]["message"]["content"] == "ahoy"
         (call,) = await site.rooms.journal.list_calls("default")
         assert (call.kind, call.name) == ("chat", "sim/echo")
+        first = await site.post("/sim/v1/responses", {"model": "echo", "input": "one"})
+        more = {"model": "echo", "input": "two", "previous_response_id": first.json["id"]}
+        assert (await site.post("/sim/v1/responses", more)).status == 200
         data, headers = form({"model": "whisper", "file": b"x" * 1500})
         answer = await site.post("/sim/audio/transcriptions", data, headers=headers)
         assert answer.json["usage"]["seconds"] == 2

@@ -111,11 +111,17 @@ class Gateway:
                 raise NotFound(f"There is no provider '{provider[:60]}'.", hint="See GET /v1/models for what there is.")
             known = passage.known(inbound, vendor, path)
             if known is not None:
-                return await self.ask(*known)
+                return await self._at_home(*known)
             through = passage.Passage(inbound, vendor, path)
         except MooringError as error:
             return self._error(self._chat, error)
         return await self._one(inbound, through, lambda _: through.plan)
+
+    async def _at_home(self, inbound: Inbound, wire: str) -> Outbound:
+        """A request that came by a vendor's own address, as it would have come by ours."""
+        if wire == "openai_responses":
+            return await self.respond(inbound)
+        return await (self.count if wire.endswith("count_tokens") else self.ask)(inbound, wire)
 
     async def count(self, inbound: Inbound, wire: str) -> Outbound:
         """The tokens of a request: the vendor's own count where it can be asked on this wire, else an estimate."""

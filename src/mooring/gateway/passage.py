@@ -157,7 +157,10 @@ def known(inbound: Inbound, vendor: Vendor, path: str) -> tuple[Inbound, str] | 
     bare = _VERSION.sub("", checked_path(path))
     asked = _GEMINI.match(bare)
     wire = _GEMINI_WIRES.get(asked[2], "gemini_generate") if asked else WIRES.get(bare)
-    if wire is None or not vendor.speaks(codecs.get(wire)()):
+    if wire is None:
+        return None
+    is_told = wire == "openai_responses" and vendor.wire == "openai_chat"  # by a translation, which has a price
+    if not (is_told or vendor.speaks(codecs.get(wire)())):
         return None
     if asked:
         is_stream = asked[2] == "streamGenerateContent"
