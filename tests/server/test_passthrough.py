@@ -24,7 +24,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
     def playing(scenario: Scenario, *, provider: dict[str, Any] | None = None, **sections: Any) -> None:
         async def whole() -> None:
             async with site(tmp_path / "double") as double:
-                more = {"api_key": "env:DOUBLE_KEY", **(provider or {})}
+                more = {"api_key": "env:DOUBLE_KEY", "passthrough": ["/"], **(provider or {})}
                 gateway = {"providers": priced(double.sim.url, **more), **sections.pop("gateway", {})}
                 async with site(tmp_path / "served", gateway=gateway, **sections) as made:
                     made.sim = double.sim
@@ -226,12 +226,14 @@ def test_without_a_key_nothing_passes_and_an_unknown_provider_is_nothing(play: P
     play(scenario)
 
 
-def test_an_operator_closes_paths(play: Play) -> None:
+def test_what_no_operator_has_opened_needs_an_admins_key(play: Play) -> None:
     async def scenario(site: Site) -> None:
         assert (await site.get("/sim/v1/things/x")).status == 200
         answer = await site.get("/sim/v1/thingsandmore/x")
         assert answer.status == 403
         assert "passthrough" in answer.error["message"]
+        admin = await site.key_with("call", "admin")
+        assert (await site.get("/sim/v1/thingsandmore/x", key=admin)).status != 403
 
     play(scenario, provider={"passthrough": ["/things"]})
 

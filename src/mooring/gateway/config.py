@@ -126,7 +126,9 @@ class ProviderConfig(Section):
         "passes through.",
     )
     passthrough: tuple[str, ...] = Field(
-        default=("/",), description="Paths of its API, and all below them, that pass through at `/{provider}/…`."
+        default=(),
+        description="Paths of its API, and all below them, that pass through at `/{provider}/…` for every key with the "
+        "scope `call`. The account is one for all projects: what is not named here needs a key with the scope `admin`.",
     )
     facts: dict[str, FactsConfig] = Field(
         default={}, description="What its models can do, by upstream model; `*` for all others."

@@ -61,7 +61,7 @@ class Passage(PlainCodec):
     """One request's own codec: where it goes, and its bytes as they are.
 
     Raises:
-        PermissionDenied: the operator keeps this path closed.
+        PermissionDenied: the path is not among those that the operator has opened to every key.
         InvalidRequest: a path or a head that could mean something else to the provider than to us.
     """
 
@@ -73,10 +73,11 @@ class Passage(PlainCodec):
 
     def __init__(self, inbound: Inbound, vendor: Vendor, path: str) -> None:
         path = checked_path(path)
-        if not any(_is_below(path, root) for root in vendor.config.passthrough):
+        is_open = any(_is_below(path, root) for root in vendor.config.passthrough)
+        if not (is_open or "admin" in inbound.caller.scopes):
             raise PermissionDenied(
-                f"{path[:200]} of {vendor.name} is closed.",
-                hint=f"Open it under [gateway.providers.{vendor.name}] passthrough.",
+                f"{path[:200]} of {vendor.name} is open to keys with the scope 'admin' alone.",
+                hint=f"Name it under [gateway.providers.{vendor.name}] passthrough to open it to every key.",
             )
         if inbound.headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise InvalidRequest("A compressed body cannot be read by the checks.", hint="Send it as it is.")
