@@ -192,3 +192,16 @@ def test_the_windows_of_a_passage_that_stays_are_kept(shelf: Shelf, model: Hashi
     assert shelf.ingest().embedded == 1
     assert len(model.texts) == 1
     assert len(before & {row[2] for row in rows(shelf)}) == 1
+
+
+def test_a_file_that_is_renamed_or_copied_buys_no_vector(shelf: Shelf, model: HashingEmbedder) -> None:
+    file = shelf.write("a.md", "# One\n\npears\n\n# Two\n\nplums\n")
+    shelf.ingest()
+    model.texts.clear()
+    file.rename(shelf.folder / "b.md")
+    shelf.write("copies/c.md", (shelf.folder / "b.md").read_bytes())
+    report = shelf.ingest()
+    assert (report.added, report.removed, report.embedded) == (2, 1, 0)
+    assert model.texts == []
+    assert len(rows(shelf)) == 4
+    assert set(shelf.paths("pears")) == {"b.md", "copies/c.md"}

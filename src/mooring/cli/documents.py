@@ -109,7 +109,12 @@ def add_command(folder: Path, collection: str, as_json: bool) -> None:
 
 
 def add(collection: str, folder: Path) -> "IngestReport":
+    import msgspec
+
     from mooring.cli.rooms import PROJECT, with_rooms
+    from mooring.client.discovery import running_endpoint
+    from mooring.processes.up import ensure_serve
+    from mooring.storage import Home
     from mooring.wiring import Server
 
     with _progress() as show:
@@ -119,6 +124,13 @@ def add(collection: str, folder: Path) -> "IngestReport":
             return await rooms.rag.ingest(PROJECT, collection, folder, progress=show)
 
         report = with_rooms(work)
+        home = Home.locate()
+        if report.unembedded_reason and running_endpoint(home.path) is None:
+            with ensure_serve(home):  # what is stored already is not read again: this adds the vectors
+                again = with_rooms(work)
+            report = msgspec.structs.replace(report, embedded=again.embedded, unembedded_reason=again.unembedded_reason)
+    if not report.chunks:
+        note(_nothing(folder, report))
     note(
         f"{collection}: {report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
         f"{report.removed} removed, {len(report.unreadable)} unreadable; "
@@ -129,15 +141,23 @@ def add(collection: str, folder: Path) -> "IngestReport":
     return report
 
 
+def _nothing(folder: Path, report: "IngestReport") -> str:
+    """Why there is nothing to ask: most often it is another folder that was meant."""
+    if report.unreadable:
+        return f"None of the {len(report.unreadable)} files of {folder} can be read; the reasons are above."
+    return f"{folder} holds no files: is it the folder you mean?"
+
+
 @contextlib.contextmanager
 def _progress() -> "Iterator[Progress]":
     """On a terminal a bar over files, then one over passages; what is new or odd is a line, there and elsewhere."""
     from mooring.rag import Outcome
 
+    lines = _Lines()
     if not is_terminal(sys.stderr):
 
         async def tell(outcome: Outcome) -> None:
-            for line in _lines(outcome):
+            for line in lines.of(outcome):
                 note(line)
 
         yield tell
@@ -153,18 +173,32 @@ def _progress() -> "Iterator[Progress]":
             if outcome.total:
                 task = tasks["embedding" if outcome.state == "embedded" else "reading"]
                 bars.update(task, total=outcome.total, completed=outcome.done, path=outcome.path[-40:], visible=True)
-            for line in _lines(outcome):
+            for line in lines.of(outcome):
                 bars.console.print(line, markup=False, highlight=False)
 
         yield draw
 
 
-def _lines(outcome: "Outcome") -> "Iterator[str]":
-    """What a person is told of a file: nothing of those that are as they were."""
-    if outcome.state not in ("unchanged", "embedded"):
-        yield f"  {outcome.state:10} {outcome.path}" + (f": {outcome.reason}" if outcome.reason else "")
-        for note in outcome.notes:
-            yield f"  {'':10} {outcome.path}: {note}"
+class _Lines:
+    """What a person is told of files: nothing of those that are as they were, and of one kind the first ones."""
+
+    MOST = 20
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, str]] = set()
+        self._counts: dict[str, int] = {}
+
+    def of(self, outcome: "Outcome") -> "Iterator[str]":
+        if outcome.state in ("unchanged", "embedded") or (outcome.state, outcome.path) in self._told:
+            return
+        self._told.add((outcome.state, outcome.path))
+        count = self._counts[outcome.state] = self._counts.get(outcome.state, 0) + 1
+        if count <= self.MOST:
+            yield f"  {outcome.state:10} {outcome.path}" + (f": {outcome.reason}" if outcome.reason else "")
+            for note in outcome.notes:
+                yield f"  {'':10} {outcome.path}: {note}"
+        elif count == self.MOST + 1:
+            yield f"  {outcome.state:10} … and more: mooring documents list"
 
 
 @documents_command.command("list", epilog=examples("mooring documents list", "mooring documents --json"))

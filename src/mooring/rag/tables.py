@@ -55,6 +55,7 @@ document_versions = Table(
     Column("created_at_us", BigInteger, nullable=False),
 )
 Index("document_versions_by_document", document_versions.c.document_id)
+Index("document_versions_by_content", document_versions.c.project_id, document_versions.c.content_key)
 
 # `[start_at, end_at)` in characters of the version's text.
 chunks = Table(

@@ -91,7 +91,8 @@ class DocumentRepository:
     ) -> bool:
         """Make this the document's text and chunks. False where it already was: then nothing is written.
 
-        A vector is kept where the new version has the same words in the same section.
+        A vector is kept where the new version has the same words in the same section, and taken from another document
+        of the project that is the same: a file that was renamed or copied buys nothing.
         """
         now = self._clock.now_us()
         document_id, version_id = self._new_id(), self._new_id()
@@ -107,7 +108,8 @@ class DocumentRepository:
                 )
             if _content_key(tx, project_id, known) == version.content_key:
                 return False
-            kept = kept_embeddings(tx, project_id, known)
+            twin = _twin(tx, project_id, known, version.content_key)
+            kept = {**(kept_embeddings(tx, project_id, twin) if twin else {}), **kept_embeddings(tx, project_id, known)}
             _drop_versions(tx, project_id, known)
             tx.execute(
                 "INSERT INTO document_versions"
@@ -353,6 +355,16 @@ def _content_key(tx: Tx, project_id: str, document_id: bytes) -> bytes | None:
         "SELECT v.content_key FROM documents d JOIN document_versions v ON v.id = d.version_id"
         " WHERE d.project_id = ? AND d.id = ?",
         (project_id, document_id),
+    )
+    return bytes(row[0]) if row else None
+
+
+def _twin(tx: Tx, project_id: str, document_id: bytes, content_key: bytes) -> bytes | None:
+    """Another document of the project with this content."""
+    row = tx.one(
+        "SELECT document_id FROM document_versions WHERE project_id = ? AND content_key = ? AND document_id <> ?"
+        " LIMIT 1",
+        (project_id, content_key, document_id),
     )
     return bytes(row[0]) if row else None
 

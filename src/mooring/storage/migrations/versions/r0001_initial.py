@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 
-def upgrade() -> None:
+def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
     """All rooms."""
     op.create_table(
         "api_keys",
@@ -255,6 +255,7 @@ def upgrade() -> None:
         _text("metadata"),
         _int("created_at_us", required=True),
     )
+    op.create_index("document_versions_by_content", "document_versions", ["project_id", "content_key"])
     op.create_index("document_versions_by_document", "document_versions", ["document_id"])
     op.create_table(
         "documents",
