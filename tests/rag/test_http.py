@@ -135,8 +135,21 @@ def test_what_cannot_be_taken_says_why(place: Path) -> None:
         ):
             status, body = await serve("POST", f"{BASE}/documents?{urlencode({'path': path})}", raw, kind)
             assert (status, body["error"]["code"]) == (400, code), path
+        assert "'a.txt' cannot be read: character 1 is NUL" in body["error"]["message"]
+        assert (await serve("GET", "/v1/collections"))[1]["data"] == []  # what failed has made none
         assert (await serve("POST", f"{BASE}/documents", MARKDOWN, "text/markdown"))[0] == 400
         assert (await serve("POST", "/v1/collections/none/search", {"query": "x"}))[0] == 404
+
+    run(place, story)
+
+
+def test_a_limit_that_would_be_cut_is_refused(place: Path) -> None:
+    async def story(serve: Serve) -> None:
+        await filled(serve)
+        for limit in (0, -1, 101):
+            for route, word in (("search", "query"), ("answer", "question")):
+                status, body = await serve("POST", f"{BASE}/{route}", {word: "refunds", "limit": limit})
+                assert (status, body["error"]["param"]) == (400, "limit")
 
     run(place, story)
 

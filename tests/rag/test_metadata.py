@@ -56,6 +56,12 @@ def test_an_upload_has_the_facts_of_its_path_and_may_not_say_them(shelf: Shelf) 
         asyncio.run(shelf.rag.upload(PROJECT, "shelf", Upload("b.md", b"refunds", metadata={"file.path": "x"})))
 
 
+def test_a_fact_that_no_file_has_finds_nothing_and_is_no_mistake(shelf: Shelf) -> None:
+    shelf.write("a.md", "refunds")
+    shelf.ingest()
+    assert file_facts(shelf, folder="hr") == []
+
+
 def test_markdown_and_html_say_what_their_heads_say(shelf: Shelf) -> None:
     shelf.write("a.md", "---\ntitle: 'Refunds: how'\nyear: 2024\ntags: [red, green]\nfile.path: lie\n---\nrefunds\n")
     shelf.write(

@@ -45,6 +45,9 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
     max_repeats: int = 5
 
 
+MOST_HITS = 100  # of one search, as the server allows
+
+
 class Collection:
     """Documents by name; `search` is a tool that an agent can be given, and finds what `filter` lets through."""
 
@@ -56,6 +59,7 @@ class Collection:
 
     async def _search(self, ctx: AsyncContext, query: str, limit: int = 5) -> list[Hit]:
         """Find passages of the documents that answer the query, best first."""
+        limit = min(max(limit, 1), MOST_HITS)  # a model's wish, which no error should answer
         return list(await ctx.search(self.name, query, limit=limit, filter=self.filter))
 
     def __repr__(self) -> str:

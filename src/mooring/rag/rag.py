@@ -19,6 +19,7 @@ from mooring.journal.records import CallAnswer, NewCall
 
 from .answer import REFUSAL, build_request, find_pointers, is_refusal
 from .config import RagConfig
+from .contracts import Unreadable
 from .embedding import Embedded, embed_pending
 from .filter import parse_filter
 from .index import DocumentIndex
@@ -102,11 +103,14 @@ class Rag:
             InvalidRequest: no loader reads its type, or its path is none.
         """
         loader = check_upload(upload, max_bytes=self._config.max_file_bytes)
-        stored = await self._repository.ensure_collection(project_id, _checked_name(collection))
+        _checked_name(collection)
         try:
             version = await asyncio.to_thread(prepare, upload.raw, loader, self._config, self._parser)
+        except Unreadable as error:
+            raise Unreadable(f"'{upload.path}' cannot be read: {error.message}.", param="path") from error
         finally:
             await asyncio.to_thread(self._parser.close)
+        stored = await self._repository.ensure_collection(project_id, collection)
         metadata = {**upload.metadata, **facts_of(upload.path, loader)}
         await self._repository.put_version(project_id, stored.id, UPLOADS, upload.path, version, metadata=metadata)
         await self._embed_pending(project_id, stored, None)
@@ -239,7 +243,9 @@ class Rag:
             raise InvalidRequest("The question is empty.", param="question")
         if len(query) > LONGEST_QUESTION:
             raise InvalidRequest(f"The question is longer than {LONGEST_QUESTION:,} characters.", param="question")
-        limit = max(1, min(limit or self._config.passages, MOST_HITS))
+        limit = self._config.passages if limit is None else limit
+        if not 1 <= limit <= MOST_HITS:
+            raise InvalidRequest(f"'limit' is {limit}.", hint=f"Ask for 1 to {MOST_HITS} passages.", param="limit")
         chosen = parse_filter(filter or {})
         asked = {"collection": collection, "query": query, "limit": limit}
         request = msgspec.json.encode({**asked, "filter": filter} if chosen else asked)

@@ -3,10 +3,14 @@
 import json
 from collections.abc import Mapping
 
-from mooring.rag.filter import Filter, kinds_of
+from mooring.rag.filter import Filter, Kinds, kinds_of
+from mooring.rag.metadata import FACT
 from mooring.storage import Database, Tx
 
 from .revision import raise_revision
+
+# A collection without folders still knows what a folder is: such a filter finds nothing, and is no mistake.
+FACTS: Kinds = {FACT + name: {"text"} for name in ("folder", "modified", "path", "type")}
 
 
 class MetadataRepository:
@@ -29,7 +33,7 @@ class MetadataRepository:
             )
         )
         said = {bytes(row[0]): joined(row[1], row[2]) for row in rows}
-        chosen.check(kinds_of(said.values()))
+        chosen.check({**FACTS, **kinds_of(said.values())})
         return frozenset(document_id for document_id, metadata in said.items() if chosen.matches(metadata))
 
     async def put(self, project_id: str, collection_id: bytes, owned: Mapping[bytes, Mapping[str, object]]) -> None:
