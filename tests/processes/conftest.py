@@ -84,6 +84,7 @@ class Yard:
     async def start(self, *arguments: str, **environment: str) -> Process:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # as the installed command is started: what lies in the folder is not imported
             "-m",
             "mooring",
             *arguments,

@@ -132,6 +132,19 @@ def test_a_wrong_configuration_is_told_once_before_anything_starts(yard: Open) -
     asyncio.run(scenario())
 
 
+def test_files_of_the_folder_do_not_take_the_place_of_modules(yard: Open) -> None:
+    async def scenario() -> None:
+        async with yard() as y:
+            for name in ("http.py", "select.py", "openai.py", "mooring_test.py"):
+                (y.folder / name).write_text("raise SystemExit('this is not what was meant')")
+            up, url = await y.up(workers=1)
+            assert await y.status("GET", f"{url}/readyz") == 200
+            up.process.send_signal(signal.SIGINT)
+            assert await up.ended() == (0, "")
+
+    asyncio.run(scenario())
+
+
 def test_ctrl_c_is_clean(yard: Open) -> None:
     async def scenario() -> None:
         async with yard() as y:

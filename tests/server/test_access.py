@@ -204,3 +204,27 @@ def test_a_server_whose_database_is_away_is_not_ready(run: Run) -> None:
         assert (answer.status, answer.error["code"]) == (503, "unavailable")
 
     run(scenario)
+
+
+def test_calls_are_listed_by_user_session_tag_and_model(run: Run) -> None:
+    async def scenario(site: Site) -> None:
+        made: dict[str, str] = {}
+        for user, session, tags in (("u_1", "s_1", "blue"), ("u_2", "s_1", "blue,new"), ("u_2", "s_2", "")):
+            headers = {"x-mooring-user": user, "x-mooring-session": session, "x-mooring-tags": tags}
+            answer = await site.post("/v1/chat/completions", say("Hi"), headers=headers)
+            made[answer.headers["x-mooring-call"]] = f"{user} {session}"
+
+        async def listed(query: str) -> list[str]:
+            found = (await site.get(f"/v1/calls?{query}")).json["data"]
+            return [made[call["id"]] for call in found]
+
+        assert await listed("user=u_2") == ["u_2 s_2", "u_2 s_1"]
+        assert await listed("session=s_1") == ["u_2 s_1", "u_1 s_1"]
+        assert await listed("tag=new") == ["u_2 s_1"]
+        assert await listed("user=u_1&tag=new") == []
+        assert len(await listed("model=sim/echo&kind=chat&state=completed")) == 3
+        newest = (await site.get("/v1/calls")).json["data"][0]["id"]
+        assert await listed(f"before={newest}") == ["u_2 s_1", "u_1 s_1"]
+        assert (await site.get("/v1/calls?state=odd")).status == 400
+
+    run(scenario)

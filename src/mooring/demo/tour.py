@@ -292,7 +292,7 @@ class Tour:
     def verb(self, *arguments: str) -> list[str]:
         """What a verb of the command line prints, run as a user would."""
         done = subprocess.run(  # our own program with arguments that we made
-            [sys.executable, "-m", "mooring", *arguments], capture_output=True, text=True, check=False
+            [sys.executable, "-P", "-m", "mooring", *arguments], capture_output=True, text=True, check=False
         )
         expect(done.returncode == 0, f"mooring {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
         return done.stdout.rstrip().splitlines()

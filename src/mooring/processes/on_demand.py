@@ -17,7 +17,7 @@ from mooring.gateway.config import ProviderConfig
 from .ending import ENVIRONMENT_FLAG
 
 RESTART_SECONDS = 0.2
-_MOORING = [sys.executable, "-m", "mooring"]
+_MOORING = [sys.executable, "-P", "-m", "mooring"]
 
 
 class OnDemand:

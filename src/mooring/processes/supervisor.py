@@ -213,7 +213,7 @@ class Supervisor:
 
     def _open(self, child: Child) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # our own program with arguments that we made
-            [sys.executable, "-m", "mooring", *child.arguments],
+            [sys.executable, "-P", "-m", "mooring", *child.arguments],
             stdin=subprocess.PIPE,
             env=self._environment,
             cwd=self._cwd,

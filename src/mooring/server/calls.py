@@ -5,6 +5,7 @@ from typing import Any
 from mooring.core import ids
 from mooring.core.money import show_usd
 from mooring.journal.records import AttemptRecord, CallRecord
+from mooring.tracing import Traces, asking
 from mooring.wiring import Server
 
 from .exchange import Exchange, Reply, json_reply
@@ -19,7 +20,10 @@ def routes(rooms: Server) -> list[Route]:
         return json_reply({**show_call(call), "attempts": [show_attempt(attempt) for attempt in attempts]})
 
     async def list_(exchange: Exchange) -> Reply:
-        calls = await rooms.journal.list_calls(caller_of(exchange).project_id, limit=100)
+        project, query = caller_of(exchange).project_id, exchange.query
+        which = asking.filter_of(query, rooms.clock.now_us())
+        before = ids.read("call", query["before"]) if query.get("before") else None
+        calls = await Traces(rooms.journal).calls(project, which, limit=100, before=before)
         return json_reply({"object": "list", "data": [show_call(call) for call in calls]})
 
     async def bill(exchange: Exchange) -> Reply:

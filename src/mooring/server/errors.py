@@ -37,9 +37,11 @@ def internal_error() -> MooringError:
     )
 
 
-def wire_of(path: str) -> str:
-    """The wire that is spoken at this path."""
-    return next((wire for start, wire in _WIRES if path.startswith(start)), "openai_chat")
+def wire_of(exchange: Exchange) -> str:
+    """The wire that is spoken at this address. A model is read at one address on two wires: the key's header tells."""
+    wire = next((wire for start, wire in _WIRES if exchange.path.startswith(start)), "openai_chat")
+    is_openai = exchange.path.startswith("/v1/models/") and exchange.method == "GET"
+    return "openai_chat" if is_openai and b"x-goog-api-key" not in exchange.headers else wire
 
 
 def reply_for(error: MooringError, exchange: Exchange, redactor: Redactor) -> Reply:
@@ -56,5 +58,5 @@ def reply_for(error: MooringError, exchange: Exchange, redactor: Redactor) -> Re
     if exchange.method == "HEAD":
         return Reply(error.status, headers=headers)
     message = redactor(shorten(str(error), 2000))
-    body = codecs.get(wire_of(exchange.path))().encode_error(error, message=message)
+    body = codecs.get(wire_of(exchange))().encode_error(error, message=message)
     return Reply(error.status, body, headers=headers)

@@ -160,6 +160,15 @@ class Traces:
         )
         return [await self._journal.get_run(project_id, run_id) for run_id in found]
 
+    async def calls(
+        self, project_id: str, which: Filter, *, limit: int, before: bytes | None = None
+    ) -> list[CallRecord]:
+        """Calls by user, session, tag, model, kind, state and age, newest first."""
+        found = await self._journal.read(
+            lambda tx: repository.call_ids(tx, project_id, which, limit=limit, before=before)
+        )
+        return [await self._journal.get_call(project_id, call_id) for call_id in found]
+
     async def bill_by(self, project_id: str, group_by: GroupBy, which: Filter | None = None) -> list[Group]:
         """The ledger's own sums by user, model, tag, session, key, target or day, dearest first; deleted calls last."""
         return await self._journal.read(lambda tx: repository.bill_by(tx, project_id, group_by, which or Filter()))

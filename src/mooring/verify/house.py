@@ -131,7 +131,7 @@ def without_settings() -> Iterator[None]:
 def double(*arguments: str) -> Iterator[str]:
     """`mooring sim` as a process of its own; its address."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "mooring", "sim", "--", "--port", "0", *arguments],
+        [sys.executable, "-P", "-m", "mooring", "sim", "--", "--port", "0", *arguments],
         stdout=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,

@@ -63,7 +63,7 @@ class Parser:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "mooring.rag.parser", str(self._memory_bytes), str(self._seconds)],
+            [sys.executable, "-P", "-m", "mooring.rag.parser", str(self._memory_bytes), str(self._seconds)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -298,3 +298,24 @@ def run_ids(tx: Tx, project_id: str, which: Filter, *, limit: int, before: bytes
         ),
     )
     return [bytes(row[0]) for row in rows]
+
+
+def call_ids(tx: Tx, project_id: str, which: Filter, *, limit: int, before: bytes | None) -> list[bytes]:
+    """Calls, newest first, by what they say of themselves."""
+    tag = None if which.tag is None else tag_pattern(which.tag)
+    given = (which.user, which.session, which.state, which.model, which.kind, tag)
+    rows = tx.all(
+        "SELECT id FROM calls WHERE project_id = ? AND id < ? AND (CAST(? AS TEXT) IS NULL OR user_name = ?)"
+        " AND (CAST(? AS TEXT) IS NULL OR session_name = ?) AND (CAST(? AS TEXT) IS NULL OR state = ?)"
+        " AND (CAST(? AS TEXT) IS NULL OR name = ?) AND (CAST(? AS TEXT) IS NULL OR kind = ?)"
+        " AND (CAST(? AS TEXT) IS NULL OR tags LIKE ? ESCAPE '!')"
+        " AND started_at_us >= ? ORDER BY id DESC LIMIT ?",
+        (
+            project_id,
+            before or b"\xff" * 16,
+            *(value for one in given for value in (one, one)),
+            which.since_us or 0,
+            limit,
+        ),
+    )
+    return [bytes(row[0]) for row in rows]
