@@ -6,14 +6,11 @@ on the way out, with `next` saying what follows; the last one closes the call.
 
 import asyncio
 import contextlib
-import functools
 from types import TracebackType
 from typing import Literal, Self
 
-from mooring.core import ids
 from mooring.core.errors import (
     Blocked,
-    BudgetExceeded,
     MooringError,
     RateLimited,
     StorageError,
@@ -23,33 +20,25 @@ from mooring.core.errors import (
     UpstreamMalformed,
     UpstreamRejected,
 )
-from mooring.core.money import Price
-from mooring.core.text import digest, shorten
+from mooring.core.text import shorten
 from mooring.core.usage import Usage
-from mooring.journal.base import Applying
 from mooring.journal.errors import BudgetsChanged
-from mooring.journal.records import REQUEST_HASH_BYTES, AttemptIntent, AttemptResult, CallAnswer
+from mooring.journal.records import AttemptResult, CallAnswer
 from mooring.net.request import Request
 from mooring.net.response import Response, Traffic
 
-from . import beside, size, structured, tracecontext
+from . import beside, structured, tracecontext
 from .call import Call
-from .codecs import WITH_OUTPUT, Failure
+from .codecs import Failure
 from .health import Run
-from .marks import marked
+from .intent import Intended, intended
 from .plan import Step
-from .prices import PriceSheet
-from .routing import unpriced
-from .translation import outgoing, translated
+from .translation import translated
 from .tries import Tries, disposition
 
-COUNTING = PriceSheet(Price(source="free"))  # no vendor charges for counting tokens
 ERROR_BODY_BYTES = 64 * 1024
-# A proxy's own words about a provider that may have worked, and charged, all the same.
-_MAY_BILL = frozenset({502, 504, 524})
 _FINAL = frozenset({"invalid", "context_length", "no_such_model"})
 Outcome = Literal["completed", "failed", "blocked", "uncertain"]
-_shown_key = functools.lru_cache(maxsize=1024)(functools.partial(ids.show, "key"))
 
 
 class Attempt:
@@ -64,10 +53,8 @@ class Attempt:
     _sent_at_us: int | None = None
     _first_byte_at_us: int | None = None
     _is_accounted = False
-    _sheet: PriceSheet | None = None
-    _most_nanos = 0
-    _body = b""
     _run: Run | None = None
+    _intended: Intended
 
     def __init__(self, call: Call, step: Step, tries: Tries) -> None:
         self.call = call
@@ -88,9 +75,9 @@ class Attempt:
         call = self.call
         call.number += 1
         while True:
-            intent = await self._intent()
+            self._intended = await intended(call, self.step, self.codec, self._id)
             try:
-                await self._rooms.journal.begin_attempt(intent, call=None if call.is_open else call.row)
+                await self._rooms.journal.begin_attempt(self._intended.intent, call=None if call.is_open else call.row)
             except BudgetsChanged:  # made by another process a moment ago: does it apply, and is there room in it?
                 continue
             except asyncio.CancelledError:
@@ -166,8 +153,9 @@ class Attempt:
         rooms, vendor, target = self._rooms, self._vendor, self.step.target
         codec = self.codec
         url = codec.address or vendor.endpoint(target.model, is_stream=self.call.asked.request.is_stream, codec=codec)
-        headers = codec.sent_headers(vendor.headers(self._id), self._body)
-        request = Request(codec.method, url, [*headers, *self._passed()], self._body)
+        body = self._intended.body
+        headers = codec.sent_headers(vendor.headers(self._id), body)
+        request = Request(codec.method, url, [*headers, *self._passed()], body)
         self._run = self._tries.health.begin(target.name)
         if vendor.is_authorized_late:
             request = await vendor.authorized(request, rooms.http, rooms.clock)
@@ -220,83 +208,7 @@ class Attempt:
             f"{where} {why.get(failure.kind, f'answered {self._status}')}: {said}", upstream_status=self._status
         )
 
-    # Money ------------------------------------------------------------------
-
-    async def _intent(self) -> AttemptIntent:
-        """The body to send, the most that it can cost, and the budgets that must bear it."""
-        call, rooms, vendor, target = self.call, self._rooms, self._vendor, self.step.target
-        asked, codec = structured.shaped(call, target, is_repair=self.step.reason == "repair"), self.codec
-        budgets = await self._budgets()
-        is_capped = bool(budgets.ids) or (asked.run is not None)
-        cap = asked.request.max_output_tokens
-        has_output = codec.kind in WITH_OUTPUT
-        cap_field = (
-            vendor.cap_field if codec.kind == "chat" and cap is None and (is_capped or codec.needs_cap) else None
-        )
-        if cap_field is not None:
-            cap = asked.plan.output_cap_tokens
-        fields, call.dropped = outgoing(asked, codec)
-        marked(asked, codec, fields)
-        codec.prepare(
-            fields, model=target.model, is_stream=asked.request.is_stream, cap_field=cap_field, cap_tokens=cap or 0
-        )
-        if codec.name == vendor.wire:
-            vendor.patch(fields)
-        self._body = codec.body_of(fields)
-        bound = size.bound(asked.request, len(self._body), vendor, cap_tokens=cap, has_output=has_output)
-        if budgets.ids and bound.unbounded and codec.kind != "count":
-            raise BudgetExceeded(
-                f"A budget applies, and {bound.unbounded}.", hint="Leave it out, or call without a budget."
-            )
-        if codec.kind == "count":
-            self._sheet = COUNTING
-        else:
-            variant, now_us = codec.variant_of(asked.request), rooms.clock.now_us()
-            self._sheet = rooms.prices.find(vendor, target.model, now_us, kind=codec.kind, variant=variant)
-            if self._sheet is not None and "cache_ttl" in asked.request.extra:
-                self._sheet = self._sheet.for_an_hour()
-        if self._sheet is None and (budgets.ids or rooms.config.unknown_price == "refuse"):
-            raise unpriced(target, is_path=codec.kind == "passthrough")
-        price = Price(source="unknown")
-        if self._sheet is not None:
-            price = self._sheet.at(bound.input_tokens)
-            units = self._sheet.most_units_of(codec.most_units(asked.request), is_bounded=bool(budgets.ids))
-            self._most_nanos = self._sheet.most_nanos(bound.input_tokens, bound.output_tokens, units)
-        return AttemptIntent(
-            id=self._id,
-            call_id=call.row.id,
-            project_id=asked.project_id,
-            number=call.number,
-            target=target.name,
-            request_hash=digest(self._body, REQUEST_HASH_BYTES),
-            held_nanos=self._most_nanos,
-            budget_ids=budgets.ids,
-            newest_budget=budgets.newest,
-            price=price,
-            reason=self.step.reason,
-            run=asked.run,
-        )
-
-    async def _budgets(self) -> Applying:
-        row = self.call.row
-        return await self._rooms.journal.applying(
-            row.project_id,
-            key=_shown_key(row.api_key_id) if row.api_key_id else None,
-            user=row.user,
-            model=row.name,
-            tags=row.tags,
-            run=ids.show("run", row.run.run_id) if row.run else None,
-        )
-
-    def _cost_nanos(self) -> int | None:
-        """What it cost; None where nobody can know yet, and the maximum stays held."""
-        if self.usage is not None:
-            return None if self._sheet is None else self._sheet.cost_nanos(self.usage)
-        if self._sent_at_us is None:
-            return 0
-        is_refusal = self._status is not None and not 200 <= self._status < 300 and self._status not in _MAY_BILL
-        is_free = self._sheet is not None and self._most_nanos == 0 and not self._sheet.base.unit_picos
-        return 0 if is_refusal or is_free else None
+    # What follows them -------------------------------------------------------
 
     async def finish(
         self, outcome: Outcome, *, error: MooringError | None = None, answer: CallAnswer | None = None
@@ -344,7 +256,7 @@ class Attempt:
 
     def account(self) -> int | None:
         """What it cost, added to the call's sum once: a stream tells its cost before its result is written."""
-        cost = self._cost_nanos()
+        cost = self._intended.cost_nanos(self.usage, status=self._status, is_sent=self._sent_at_us is not None)
         if not self._is_accounted:
             self._is_accounted = True
             if self.usage is not None:
