@@ -1,12 +1,13 @@
-"""What the gateway costs: CPU per request of `mooring serve` against a bare nginx proxy, in one run.
+"""What the gateway costs: CPU per request of `mooring serve` against a bare nginx proxy, and LiteLLM, in one run.
 
-`python benchmarks/gateway.py [--requests N] [--streams N] [--rounds N] [--pace SECONDS]`
+`python benchmarks/gateway.py [--litellm] [--soak N] [--requests N] [--streams N] [--rounds N] [--pace SECONDS]`
 
-Both stand before the same upstream (`load.py`) and get the same load: 32 keep-alive connections. Mooring has all of it
-on: an API key, a rate limit, a budget, a route, the journal (`kill`); another contender adds the guards, and one is the
-bare Python stack (uvicorn and our HTTP client, nothing between them), below which no gateway of ours can get. CPU is
-user and system time of the measured processes alone, from `/proc`. Rounds alternate; medians and ratios are printed,
-because the machine's speed changes from minute to minute. Linux only.
+All stand before the same upstream (`load.py`) and get the same load over 1, 32 and 128 keep-alive connections. Mooring
+has all of it on: an API key, a rate limit, a budget, a route, the journal (`kill`); another contender adds the guards,
+and one is the bare Python stack (uvicorn and our HTTP client, nothing between them), below which no gateway of ours can
+get. `--litellm` adds the newest release of its proxy (`peer.py`). CPU is user and system time of the measured processes
+alone, from `/proc`. Rounds alternate; medians and ratios are printed, because the machine's speed changes from minute
+to minute. `--soak N` sends N small requests to Mooring instead and prints its memory on the way. Linux only.
 """
 
 import argparse
@@ -15,7 +16,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -26,7 +26,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import peer
 from load import EVENTS, Load, Took, request_body
+from peer import Contender, free_port
 
 from mooring import config
 from mooring.processes import up
@@ -35,6 +37,8 @@ from mooring.wiring import build
 
 HERE = Path(__file__).parent
 CONNECTIONS = 32
+LADDER = (1, CONNECTIONS, 128)
+BARE = "bare Python stack"
 LARGE_BYTES = 64 * 1024
 
 NGINX = """\
@@ -51,7 +55,7 @@ http {{
     scgi_temp_path {folder}/scgi;
     client_body_buffer_size 1m;
     keepalive_requests 10000000;
-    upstream model {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 10000000; }}
+    upstream model {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 10000000; }}
     server {{
         listen 127.0.0.1:{port};
         location / {{
@@ -92,15 +96,6 @@ type = "size_limit"
 """
 
 
-class Contender(NamedTuple):
-    """Where it listens, and the process whose CPU counts."""
-
-    name: str
-    port: int
-    pid: int
-    headers: dict[str, str]
-
-
 class Kind(NamedTuple):
     """One way to ask."""
 
@@ -108,6 +103,7 @@ class Kind(NamedTuple):
     count: int
     body: str
     is_stream: bool = False
+    connections: int = CONNECTIONS
 
 
 @contextlib.contextmanager
@@ -143,7 +139,7 @@ def bare(upstream_port: int) -> Iterator[Contender]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            yield Contender("bare Python stack", int(process.stdout.readline()), process.pid, {})
+            yield Contender(BARE, int(process.stdout.readline()), process.pid, {})
         finally:
             process.terminate()
 
@@ -173,11 +169,6 @@ async def furnish(settings: config.Config, home: Home) -> str:
         return await rooms.keys.create("default", name="benchmark", scopes=["call"])
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def child_of(pid: int) -> int | None:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(children[0]) if children else None
@@ -204,7 +195,7 @@ def cpu_seconds(pid: int) -> float:
 
 def measure(contender: Contender, kind: Kind, count: int) -> tuple[float, Took]:
     """CPU seconds per request, and how long they took."""
-    load = Load(contender.port, count, CONNECTIONS, kind.body, contender.headers, kind.is_stream)
+    load = Load(contender.port, count, kind.connections, kind.body, contender.headers, kind.is_stream)
     before = cpu_seconds(contender.pid)
     done = subprocess.run(
         [sys.executable, str(HERE / "load.py"), "client"],
@@ -216,43 +207,64 @@ def measure(contender: Contender, kind: Kind, count: int) -> tuple[float, Took]:
     return used / count, msgspec.json.decode(done.stdout, type=Took)
 
 
+def share_of(contender: Contender, kind: Kind) -> int:
+    """How many of a round's requests it gets: as many as take it about as long as the others."""
+    if contender.name == "nginx" and not kind.is_stream:
+        return kind.count * 4
+    return max(kind.count // 16, kind.connections) if contender.name.startswith("litellm") else kind.count
+
+
 def compare(contenders: list[Contender], kind: Kind, rounds: int) -> None:
-    """Prints one table: the median of the rounds, and what it is of the first contender's."""
+    """Prints one table: the median of the rounds, and what it is of nginx's, the bare stack's and LiteLLM's."""
     costs: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     took: dict[str, list[Took]] = {contender.name: [] for contender in contenders}
     for contender in contenders:
-        measure(contender, kind, CONNECTIONS * 2)  # connections, caches, code paths
+        measure(contender, kind, kind.connections * 2)  # connections, caches, code paths
     for _ in range(rounds):
-        for number, contender in enumerate(contenders):
-            count = kind.count * (4 if number == 0 and not kind.is_stream else 1)  # it is so much faster
-            cost, times = measure(contender, kind, count)
+        for contender in contenders:
+            cost, times = measure(contender, kind, share_of(contender, kind))
             costs[contender.name].append(cost)
             took[contender.name].append(times)
-    proxy, stack = (statistics.median(costs[contender.name]) for contender in contenders[:2])
-    print(f"\n{kind.name}")
-    for contender in contenders:
-        values = costs[contender.name]
-        middle = statistics.median(values)
-        p50 = statistics.median(times.p50 for times in took[contender.name])
-        p99 = statistics.median(times.p99 for times in took[contender.name])
+    middles = {name: statistics.median(values) for name, values in costs.items()}
+    print(f"\n{kind.name}, {kind.connections} connection{'s' if kind.connections > 1 else ''}")
+    for name, values in costs.items():
+        ratios = f"{middles[name] / middles['nginx']:6.1f} x nginx, {middles[name] / middles[BARE]:5.1f} x bare"
+        for other, middle in middles.items():
+            if other.startswith("litellm") and other != name:
+                ratios += f", litellm takes {middle / middles[name]:.0f} x as much"
+        p50 = statistics.median(times.p50 for times in took[name])
+        p99 = statistics.median(times.p99 for times in took[name])
         print(
-            f"  {contender.name:18} {middle * 1e6:8.0f} µs CPU ({min(values) * 1e6:.0f} to {max(values) * 1e6:.0f})"
-            f"  = {middle / proxy:5.2f} x nginx, {middle / stack:4.2f} x bare"
-            f"   p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms"
+            f"  {name:18} {middles[name] * 1e6:8.0f} µs CPU ({min(values) * 1e6:.0f} to {max(values) * 1e6:.0f})"
+            f"  = {ratios}   p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms",
+            flush=True,
         )
 
 
 def kinds(options: argparse.Namespace) -> list[Kind]:
+    small, large = request_body("fast"), request_body("fast", padding_bytes=LARGE_BYTES)
+    paced = f"stream of {EVENTS} events, {options.pace * 1e3:.0f} ms apart"
     found = [
-        Kind("small request", options.requests, request_body("fast")),
-        Kind(f"{EVENTS}-event stream", options.streams, request_body("fast", is_stream=True), is_stream=True),
-        Kind(
-            f"request of {LARGE_BYTES // 1024} KiB",
-            options.requests // 4,
-            request_body("fast", padding_bytes=LARGE_BYTES),
-        ),
+        *(Kind("small request", options.requests // (4 if n == 1 else 1), small, connections=n) for n in LADDER),
+        *(Kind(f"request of {LARGE_BYTES // 1024} KiB", options.requests // 4, large, connections=n) for n in LADDER),
+        Kind(f"stream of {EVENTS} events at once", options.streams, request_body("fast", is_stream=True), True),
+        Kind(paced, options.streams, request_body("fast", is_stream=True, is_paced=True), True),
     ]
-    return [kind for kind in found if kind.count and options.only in kind.name]
+    return [kind for kind in found if kind.count and options.only in f"{kind.name}, {kind.connections} connections"]
+
+
+def soak(contender: Contender, count: int) -> None:
+    """What serve's memory is before, after each tenth, and after `count` small requests."""
+    kind = Kind("soak", count // 10, request_body("fast"))
+    print(f"{'requests':>9} {'RSS MB':>8}")
+    print(f"{0:>9} {resident_mb(contender.pid):>8.1f}   idle", flush=True)
+    for tenth in range(1, 11):
+        measure(contender, kind, kind.count)
+        print(f"{tenth * kind.count:>9} {resident_mb(contender.pid):>8.1f}", flush=True)
+
+
+def resident_mb(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def main() -> None:
@@ -260,21 +272,30 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000, help="small requests a round")
     parser.add_argument("--streams", type=int, default=200, help="streams a round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--pace", type=float, default=0.01, help="seconds between a stream's events; 0: all at once")
+    parser.add_argument("--pace", type=float, default=0.01, help="seconds between the events of a paced stream")
     parser.add_argument("--only", default="", help="only loads whose name holds this")
+    parser.add_argument("--litellm", action="store_true", help="install LiteLLM's proxy for this run, and compare")
+    parser.add_argument("--programs", type=Path, help="LiteLLM's programs, where they are installed already")
+    parser.add_argument("--soak", type=int, default=0, metavar="N", help="memory over N small requests, nothing else")
     options = parser.parse_args()
-    if shutil.which("nginx") is None:
+    if shutil.which("nginx") is None and not options.soak:
         sys.exit("The baseline is nginx, and there is none here. Run: apt-get install nginx-light")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mooring-benchmark-")))
         folder.chmod(0o755)
         port = stack.enter_context(upstream(options.pace))
+        if options.soak:
+            soak(stack.enter_context(mooring("mooring", port, folder / "plain")), options.soak)
+            return
         contenders = [
             stack.enter_context(nginx(port, folder / "nginx")),
             stack.enter_context(bare(port)),
             stack.enter_context(mooring("mooring", port, folder / "plain")),
             stack.enter_context(mooring("mooring + guards", port, folder / "guarded", GUARDS)),
         ]
+        if options.litellm or options.programs:
+            programs = options.programs or peer.environment_of(folder / "environment")
+            contenders.append(stack.enter_context(peer.litellm(port, folder / "litellm", programs)))
         print(json.dumps({contender.name: contender.pid for contender in contenders}), file=sys.stderr)
         for kind in kinds(options):
             compare(contenders, kind, options.rounds)

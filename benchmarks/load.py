@@ -1,11 +1,13 @@
 """What `gateway.py` runs beside the gateway, each in its own process: an upstream of constants, a client, a bare proxy.
 
 `python benchmarks/load.py upstream [PACE_SECONDS]` prints its port and serves until its standard input ends. A stream
-is 64 text events, written one at a time, `PACE_SECONDS` apart, as a model would. `python benchmarks/load.py client`
-reads one `Load` as JSON from standard input, prints one `Took`. `python benchmarks/load.py bare UPSTREAM_PORT` proxies.
+is 64 text events at once or, where the request's seed says so, `PACE_SECONDS` apart, as a model would.
+`python benchmarks/load.py client` reads one `Load` as JSON from standard input, prints one `Took`.
+`python benchmarks/load.py bare UPSTREAM_PORT` proxies.
 """
 
 import asyncio
+import re
 import socket
 import sys
 import time
@@ -23,6 +25,9 @@ EVENTS = 64
 HEAD_END = b"\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 USAGE = {"prompt_tokens": 21, "completion_tokens": EVENTS, "total_tokens": 21 + EVENTS}
+PACED = 8
+IS_STREAM = re.compile(rb'"stream": ?true').search
+IS_PACED = re.compile(rb'"seed": ?%d\b' % PACED).search
 TEXT = "A mooring holds a ship where wind and tide would not."
 
 
@@ -45,13 +50,14 @@ class Took(msgspec.Struct, frozen=True):
     p99: float
 
 
-def request_body(model: str, *, is_stream: bool = False, padding_bytes: int = 0) -> str:
-    """A chat completion as the SDKs send it."""
+def request_body(model: str, *, is_stream: bool = False, is_paced: bool = False, padding_bytes: int = 0) -> str:
+    """A chat completion as the SDKs send it; its seed tells the upstream whether to pace the events."""
     question = "What does a mooring do?" + " It holds." * (padding_bytes // 10)
     body = {
         "model": model,
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": question}],
         "max_tokens": EVENTS,
+        "seed": PACED if is_paced else 7,
     }
     return msgspec.json.encode(body | ({"stream": True} if is_stream else {})).decode()
 
@@ -107,9 +113,9 @@ class Upstream(asyncio.Protocol):
         if end < 0 or len(self._buffer) < end + 4 + length_of(self._buffer[:end]):
             return
         request, self._buffer = self._buffer, b""
-        if b'"stream":true' not in request:
+        if IS_STREAM(request) is None:
             self._transport.write(self.small)
-        elif self._pace:
+        elif self._pace and IS_PACED(request):
             self._write(0)
         else:
             self._transport.write(b"".join(self.pieces))
