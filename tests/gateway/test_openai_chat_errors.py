@@ -18,6 +18,11 @@ from mooring.core.errors import BudgetExceeded
             b'{"error":{"message":"maximum context length is 8192","code":"context_length_exceeded"}}',
             "context_length",
         ),
+        (
+            400,
+            b'{"error":{"message":"The input token count (1200000) exceeds the maximum number of tokens allowed."}}',
+            "context_length",
+        ),
         (400, b'{"error":{"message":"Your credit balance is too low"}}', "out_of_money"),
         (429, b'{"error":{"message":"quota","code":"insufficient_quota"}}', "out_of_money"),
         (402, b"Payment Required", "out_of_money"),

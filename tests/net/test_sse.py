@@ -45,6 +45,18 @@ def test_a_stream_becomes_its_events(stream: bytes, events) -> None:
     assert parse(stream) == events
 
 
+def test_where_every_event_has_data_a_heartbeat_may_have_none() -> None:
+    parser = SseParser(is_strict=True)
+    stream = b"event: ping\n\nevent: delta\nmore: x\ndata: {}\n\nid: 1\n\nretry: 9\n\n: alive\n\n"
+    assert [event.data for event in parser.feed(stream)] == ["{}"]
+
+
+@pytest.mark.parametrize("torn", [b"event: content_bl\n\n", b"event: \n\n", b"eve\n\n", b"dat\n\n"])
+def test_where_every_event_has_data_one_without_has_lost_it(torn: bytes) -> None:
+    with pytest.raises(UpstreamMalformed, match="no data"):
+        SseParser(is_strict=True).feed(b"event: delta\ndata: {}\n\n" + torn)
+
+
 def test_retry_and_last_id_are_kept() -> None:
     parser = SseParser()
     parser.feed(b"retry: 1500\nid: 9\n\nretry: soon\n\n")

@@ -118,17 +118,36 @@ def ledger(
     finish(context, report, as_json=as_json)
 
 
-@verify_command.command("faults", epilog=examples("mooring verify faults", "mooring verify faults --only stream"))
+@verify_command.command(
+    "faults", epilog=examples("mooring verify faults", "mooring verify faults --wire gemini_generate")
+)
+@click.option(
+    "--wire",
+    default="all",
+    show_default=True,
+    type=click.Choice(
+        [
+            "all",
+            "openai_chat",
+            "anthropic_messages",
+            "gemini_generate",
+            "openai_responses",
+            "bedrock_converse",
+            "crossed",
+        ]
+    ),
+    help="By which wire the provider is asked; crossed: callers of another one.",
+)
 @click.option("--only", default="", metavar="WORDS", help="Only the faults whose names hold these words.")
 @POSTGRES
 @json_option("holds", "faults", "whole", "shown", "silent", "cut", "hung", "outcomes")
 @click.pass_context
-def faults(context: click.Context, only: str, postgres: str | None, as_json: bool) -> None:
+def faults(context: click.Context, wire: str, only: str, postgres: str | None, as_json: bool) -> None:
     """A provider that fails in every way: the answer comes whole or an error is shown, and nothing is lost."""
     from mooring.verify.faults import faults as battery
 
     with database(postgres) as url:
-        report = battery(only=only, log=note, database_url=url)
+        report = battery(wire=wire, only=only, log=note, database_url=url)
     finish(context, report, as_json=as_json)
 
 

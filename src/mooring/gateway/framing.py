@@ -27,10 +27,10 @@ class Framing(Protocol):
 
 
 class SseFraming:
-    """Server-sent events."""
+    """Server-sent events; strict where every event of the wire has data."""
 
-    def __init__(self, limit_bytes: int) -> None:
-        self._parser = SseParser(limit_bytes=limit_bytes)
+    def __init__(self, limit_bytes: int, *, is_strict: bool = False) -> None:
+        self._parser = SseParser(limit_bytes=limit_bytes, is_strict=is_strict)
         self.close = self._parser.close
 
     def feed(self, data: bytes) -> list[bytes]:

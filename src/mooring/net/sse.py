@@ -9,6 +9,7 @@ from typing import NamedTuple
 from mooring.core.errors import TooLarge, UpstreamMalformed
 
 _BOM = b"\xef\xbb\xbf"
+_HEARTBEATS = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
 
 
 class SseEvent(NamedTuple):
@@ -22,13 +23,15 @@ class SseEvent(NamedTuple):
 class SseParser:
     """`feed` bytes, get the events they complete. `retry_ms` and `last_id` are what a reconnect would use.
 
-    Events without data are not events; comments are dropped; bytes that are not UTF-8 become U+FFFD.
+    Events without data are not events; comments are dropped; bytes that are not UTF-8 become U+FFFD. On a wire whose
+    every event has data (`is_strict`), one without has lost it, unless its name is that of a heartbeat.
     """
 
-    def __init__(self, *, limit_bytes: int = 16 * 1024 * 1024) -> None:
+    def __init__(self, *, limit_bytes: int = 16 * 1024 * 1024, is_strict: bool = False) -> None:
         self.last_id = ""
         self.retry_ms: int | None = None
         self._limit_bytes = limit_bytes
+        self._is_strict = is_strict
         self._tail: list[bytes] = []  # an unfinished line, in the pieces it came in
         self._tail_bytes = 0
         self._ends_in_cr = False
@@ -36,6 +39,7 @@ class SseParser:
         self._event = ""
         self._data: list[str] = []
         self._has_fields = False
+        self._is_torn = False  # a line that is no field: the start of one, where an event was cut
         self._event_bytes = 0
 
     def feed(self, data: bytes) -> list[SseEvent]:
@@ -43,6 +47,7 @@ class SseParser:
 
         Raises:
             TooLarge: an event or a line passes the limit.
+            UpstreamMalformed: strict, and an event has lost its data.
         """
         events: list[SseEvent] = []
         if self._ends_in_cr and data:
@@ -108,13 +113,22 @@ class SseParser:
                 self.last_id = value
         elif name == b"retry" and value.isascii() and value.isdigit():
             self.retry_ms = int(value[:9])
+        elif name != b"retry":
+            self._is_torn = True
 
     def _dispatch(self, events: list[SseEvent]) -> None:
         if self._data:
             events.append(SseEvent(self._event or "message", "\n".join(self._data), self.last_id))
             self._data = []
+        elif self._is_strict and (self._is_torn or (self._has_fields and self._event not in _HEARTBEATS)):
+            raise UpstreamMalformed(
+                "An event of the stream has no data.",
+                is_billable=True,
+                hint="The provider or a proxy cut it; ask again.",
+            )
         self._event = ""
         self._has_fields = False
+        self._is_torn = False
         self._event_bytes = 0
 
     def _check_size(self, more: int) -> None:

@@ -14,7 +14,8 @@ class Dialect(NamedTuple):
     """One wire, in the double's own words.
 
     `usage` is the field of the figures, `wrong_usage` what stands there when they contradict themselves, `done` what
-    ends a stream. `other_event` writes the event of the figures anew, where it is no line of text.
+    ends a stream. `other_event` writes the event of the figures anew, where it is no line of text; `has_usage_alone`:
+    that event holds nothing else.
     """
 
     whole: Callable[[Completion], bytes]
@@ -27,6 +28,7 @@ class Dialect(NamedTuple):
     event: Callable[[bytes], bytes]
     stream_type: str = "text/event-stream; charset=utf-8"
     other_event: Callable[[bytes, dict[str, Any] | None], bytes] | None = None
+    has_usage_alone: bool = False
 
     def frames(self, completion: Completion, asked: ChatBody, *, is_paced: bool) -> Iterator[Frame]:
         """The answer, as it was asked for."""
@@ -59,4 +61,5 @@ OPENAI = Dialect(
     done=chat.DONE,
     empty=b'{"choices":[]}',
     event=lambda data: b"data: " + data + b"\n\n",
+    has_usage_alone=True,
 )  # fmt: skip

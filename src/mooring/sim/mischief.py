@@ -319,7 +319,7 @@ async def unsettled(frames: Frames, exchange: Exchange) -> Frames:
     async for frame in frames:
         if frame.kind == "done" and fault.kind == "no_done":
             continue
-        if frame.kind == "usage" and fault.kind == "no_usage":
+        if frame.kind == "usage" and fault.kind == "no_usage" and exchange.dialect.has_usage_alone:
             continue
         if frame.kind in ("usage", "answer") and fault.kind != "no_done":
             frame = frame._replace(data=_other_usage(frame, exchange))

@@ -11,20 +11,22 @@ Expected = Literal["whole", "shown"]
 
 
 class Case(NamedTuple):
-    """One way to fail. `provider` is the broken one; `streamed` and `unstreamed` are what must come of it."""
+    """One way to fail. `provider` is the broken one; `streamed` and `unstreamed` are what must come of it.
+
+    `message` and `code` are the error's: each wire says them in its own shape.
+    """
 
     name: str
     fault: dict[str, Any] | None = None
     provider: str = "broken"
     streamed: Expected = "whole"
     unstreamed: Expected = "whole"
+    message: str = ""
+    code: str = ""
 
 
 def _status(name: str, status: int, *, code: str = "", message: str = "", **more: Any) -> Case:
-    fault: dict[str, Any] = {"kind": "status", "status": status, **more}
-    if code or message:
-        fault["body"] = f'{{"error":{{"message":"{message or name}","type":"error","code":"{code}"}}}}'
-    return Case(name, fault)
+    return Case(name, {"kind": "status", "status": status, **more}, message=message, code=code)
 
 
 def _cut(name: str, kind: str, **more: Any) -> list[Case]:

@@ -1,8 +1,8 @@
-"""The battery of faults: a provider fails in every way of `fault_list.py`, with a healthy target behind it.
+"""The battery of faults: a provider fails in every way of `fault_list.py`, on every wire of `fault_wires.py`.
 
-A real serve, real sockets, a double that meters. Per case the caller gets the whole answer, or is shown an error in
-its own wire; an answer that is missing or short without a word is a silent loss, and there must be none. Afterwards
-the ledger must add up with the double's meter.
+A real serve, real sockets, a double that meters, and a healthy target behind each broken one. Per case the caller gets
+the whole answer, or is shown an error in its own wire; an answer that is missing or short without a word is a silent
+loss, and there must be none. Afterwards the ledger must add up with the double's meter.
 """
 
 import asyncio
@@ -12,7 +12,9 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 from mooring.core.errors import MooringError, UpstreamTimeout
 from mooring.core.money import show_usd
@@ -21,10 +23,10 @@ from mooring.net import Deadlines, EgressPolicy, HttpClient, Request
 from mooring.sim import price_list
 
 from .fault_list import CASES, Case
+from .fault_wires import INWARD, WIRES, Verdict, Wire, fault_of, fits, judge
 from .house import House, get_json, house
 from .journal_view import PROJECT, JournalView
 
-TEXT = "Grüße 🌊 from 横浜: one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen."
 TARGET_SECONDS = 2.0
 CALL_SECONDS = 6.0
 GRACE_SECONDS = 1.0
@@ -33,12 +35,12 @@ ANSWER_LIMIT_BYTES = 1 << 24
 # The client waits longer than any deadline of the gateway, so that a hang is seen as one.
 CLIENT = Deadlines(connect_seconds=5, first_byte_seconds=30, idle_seconds=30, total_seconds=60)
 
-Verdict = Literal["whole", "shown", "silent", "cut", "hung"]
-
 PROVIDER = """
 [gateway.providers.{name}]
-type = "sim"
-base_url = "{url}/v1"
+{section}
+base_url = "{url}"
+api_key = "file:{key}"
+attempt_header = true
 connect_seconds = 1.0
 first_byte_seconds = 1.0
 idle_seconds = 1.0
@@ -48,7 +50,7 @@ total_seconds = {total}
 """
 MODEL = """
 [gateway.models."{name}"]
-targets = ["{provider}/echo-{name}-10ms", "healthy/echo-healthy"]
+targets = ["{provider}/echo-{name}-10ms", "{healthy}/echo-healthy"]
 total_seconds = {total}
 """
 
@@ -56,6 +58,7 @@ total_seconds = {total}
 class Outcome(NamedTuple):
     """What one request came to. `words` are the error's, or what was wrong with the answer."""
 
+    wire: str
     case: Case
     is_stream: bool
     verdict: Verdict
@@ -92,19 +95,31 @@ class FaultsReport:
     def count(self, verdict: Verdict) -> int:
         return Counter(outcome.verdict for outcome in self.outcomes)[verdict]
 
-    def lines(self) -> list[str]:
-        rows = [f"{'':48}  {'unstreamed':18}  {'streamed':18}"]
-        for case in dict.fromkeys(outcome.case.name for outcome in self.outcomes):
-            cells = [_cell(outcome) for outcome in self.outcomes if outcome.case.name == case]
+    def _counted(self, wire: str = "") -> str:
+        found = [outcome.verdict for outcome in self.outcomes if wire in ("", outcome.wire)]
+        number = Counter(found)
+        return (
+            f"{len(found)}: {number['whole']} whole, {number['shown']} shown, {number['silent']} silent, "
+            f"{number['cut']} cut without a word, {number['hung']} hung"
+        )
+
+    def _table(self, wire: str) -> list[str]:
+        rows = [f"{_pair(wire):48}  {'unstreamed':18}  {'streamed':18}".rstrip()]
+        mine = [outcome for outcome in self.outcomes if outcome.wire == wire]
+        for case in dict.fromkeys(outcome.case.name for outcome in mine):
+            cells = [_cell(outcome) for outcome in mine if outcome.case.name == case]
             rows.append(f"{case:48}  " + "  ".join(f"{cell:18}" for cell in cells).rstrip())
+        return [*rows, ""]
+
+    def lines(self) -> list[str]:
+        wires = list(dict.fromkeys(outcome.wire for outcome in self.outcomes))
         bad = [outcome for outcome in self.outcomes if not outcome.is_good]
         slowest = max((outcome.seconds for outcome in self.outcomes), default=0.0)
         return [
-            *rows,
-            "",
+            *(line for wire in wires for line in self._table(wire)),
             *(f"not as it should be: {_sentence(outcome)}" for outcome in bad),
-            f"faults                {len(self.outcomes)}: {self.count('whole')} whole, {self.count('shown')} shown, "
-            f"{self.count('silent')} silent, {self.count('cut')} cut without a word, {self.count('hung')} hung",
+            *(f"{wire:20}  {self._counted(wire)}" for wire in wires if len(wires) > 1),
+            f"faults                {self._counted()}",
             f"slowest               {slowest:.1f} s; a call may take {CALL_SECONDS:.0f} s",
             f"ledger                settled {show_usd(self.settled_nanos)}, held {show_usd(self.held_nanos)}, "
             f"the double's meter {show_usd(self.metered_nanos)}",
@@ -123,6 +138,7 @@ class FaultsReport:
             "ledger": self.ledger,
             "outcomes": [
                 {
+                    "wire": outcome.wire,
                     "case": outcome.case.name,
                     "is_stream": outcome.is_stream,
                     "verdict": outcome.verdict,
@@ -135,37 +151,78 @@ class FaultsReport:
         }
 
 
+def _pair(wire: str) -> str:
+    inward, out = WIRES[wire].inward, WIRES[wire].out
+    return f"{out}, asked for by {inward}" if inward != out else out
+
+
 def _cell(outcome: Outcome) -> str:
     return f"{outcome.verdict}{'' if outcome.is_good else ' (!)'} {outcome.seconds:.1f} s"
 
 
 def _sentence(outcome: Outcome) -> str:
     how = "streamed" if outcome.is_stream else "unstreamed"
-    return f"{outcome.case.name}, {how}: {outcome.verdict} instead of {outcome.expected}: {outcome.words[:200]}"
+    what = f"{outcome.wire}: {outcome.case.name}, {how}"
+    return f"{what}: {outcome.verdict} instead of {outcome.expected}: {outcome.words[:200]}"
+
+
+class Trial(NamedTuple):
+    """A fault on a wire, with an upstream model of its own."""
+
+    wire: Wire
+    case: Case
+    number: int
+    is_stream: bool
+
+    @property
+    def model(self) -> str:
+        return f"{self.wire.name}-{self.number:02d}{'s' if self.is_stream else 'u'}"
 
 
 def faults(
-    *, log: Callable[[str], None], only: str = "", database_url: str | None = None, cases: Sequence[Case] = CASES
+    *,
+    log: Callable[[str], None],
+    only: str = "",
+    wire: str = "all",
+    database_url: str | None = None,
+    cases: Sequence[Case] = CASES,
 ) -> FaultsReport:
-    """Every case whose name contains `only`, streamed and not; then the bill."""
+    """Every case whose name contains `only`, on one wire or all, streamed and not; then the bill."""
     chosen = [case for case in cases if only.lower() in case.name.lower()]
+    wires = list(WIRES.values()) if wire == "all" else [WIRES[wire]]
+    trials = [
+        Trial(each, case, number, is_stream)
+        for each in wires
+        for number, case in enumerate(chosen)
+        for is_stream in (False, True)
+        if fits(case, each)
+    ]
     report = FaultsReport()
-    with (
-        house(workers=0, more=lambda url: _sections(url, chosen), database_url=database_url) as place,
-        JournalView(place) as journal,
-    ):
-        log(f"{len(chosen)} ways to fail, streamed and not")
-        report.outcomes = asyncio.run(_all(place, chosen))
-        _release(place)
-        _settle(place, journal, report)
+    with TemporaryDirectory(prefix="mooring-verify-") as folder:
+        key = Path(folder) / "vendor.key"
+        key.touch(mode=0o600)
+        key.write_text("a key that the double takes\n")
+        with (
+            house(
+                workers=0,
+                folder=Path(folder),
+                more=lambda url: _sections(url, wires, trials, key),
+                database_url=database_url,
+            ) as place,
+            JournalView(place) as journal,
+        ):
+            log(f"{len(chosen)} ways to fail, streamed and not, on {', '.join(each.name for each in wires)}")
+            report.outcomes = asyncio.run(_all(place, wires, trials))
+            _release(place)
+            _settle(place, journal, report)
     return report
 
 
 # The house ---------------------------------------------------------------------------
 
 
-def _sections(sim_url: str, cases: Sequence[Case]) -> str:
-    """A broken target and a healthy one behind every case; each case has an upstream model of its own."""
+def _sections(sim_url: str, wires: Sequence[Wire], trials: Sequence[Trial], key: Path) -> str:
+    """A broken target and a healthy one behind every trial."""
     addresses = {
         "broken": sim_url,
         "healthy": sim_url,
@@ -175,51 +232,52 @@ def _sections(sim_url: str, cases: Sequence[Case]) -> str:
     }
     parts = [
         PROVIDER.format(
-            name=name, url=url, total=30.0 if name == "healthy" else TARGET_SECONDS, prices=price_list.as_toml(name)
+            name=f"{name}_{wire.name}",
+            section=wire.section,
+            url=url + wire.base,
+            key=key,
+            total=30.0 if name == "healthy" else TARGET_SECONDS,
+            prices=price_list.as_toml(f"{name}_{wire.name}"),
         )
+        for wire in wires
         for name, url in addresses.items()
     ]
-    for number, case in enumerate(cases):
-        for is_stream in (False, True):
-            name = _model(number, is_stream)
-            parts.append(MODEL.format(name=name, provider=case.provider, total=CALL_SECONDS))
+    for trial in trials:
+        wire = trial.wire.name
+        provider, healthy = f"{trial.case.provider}_{wire}", f"healthy_{wire}"
+        parts.append(MODEL.format(name=trial.model, provider=provider, healthy=healthy, total=CALL_SECONDS))
     return "\n".join(parts)
 
 
-def _model(number: int, is_stream: bool) -> str:
-    return f"f{number:02d}{'s' if is_stream else 'u'}"
-
-
-async def _all(place: House, cases: Sequence[Case]) -> list[Outcome]:
+async def _all(place: House, wires: Sequence[Wire], trials: Sequence[Trial]) -> list[Outcome]:
     gate = asyncio.Semaphore(AT_ONCE)
     async with HttpClient(egress=EgressPolicy(allow=("127.0.0.0/8",))) as http:
-        for is_stream in (False, True):  # what is loaded once is loaded before the clock runs
-            await _ask(http, place, "healthy/echo-warm", is_stream)
+        for wire in wires:  # what is loaded once is loaded before the clock runs
+            for is_stream in (False, True):
+                await _ask(http, place, wire.inward, f"healthy_{wire.name}/echo-warm", is_stream)
 
-        async def one(number: int, case: Case, is_stream: bool) -> Outcome:
+        async def one(trial: Trial) -> Outcome:
             async with gate:
-                name = _model(number, is_stream)
-                if case.fault is not None:
-                    order = {**case.fault, "model": f"echo-{name}-10ms", "times": 8, "wait_seconds": 60}
+                fault = fault_of(trial.case, trial.wire)
+                if fault is not None:
+                    order = {**fault, "model": f"echo-{trial.model}-10ms", "times": 8, "wait_seconds": 60}
                     await asyncio.to_thread(_post, f"{place.sim_url}/control", order)
                 started = time.monotonic()
-                verdict, words = await _ask(http, place, name, is_stream)
-                return Outcome(case, is_stream, verdict, time.monotonic() - started, words)
+                verdict, words = await _ask(http, place, trial.wire.inward, trial.model, trial.is_stream)
+                seconds = time.monotonic() - started
+                return Outcome(trial.wire.name, trial.case, trial.is_stream, verdict, seconds, words)
 
-        pairs = [(number, case, is_stream) for number, case in enumerate(cases) for is_stream in (False, True)]
-        return list(await asyncio.gather(*(one(*pair) for pair in pairs)))
+        return list(await asyncio.gather(*map(one, trials)))
 
 
-async def _ask(http: HttpClient, place: House, model: str, is_stream: bool) -> tuple[Verdict, str]:
+async def _ask(http: HttpClient, place: House, inward: str, model: str, is_stream: bool) -> tuple[Verdict, str]:
     """One request as an SDK would send it, and what came of it."""
-    body = {
-        "model": model,
-        "max_tokens": 200,
-        "stream": is_stream,
-        "messages": [{"role": "user", "content": TEXT}],
-    }
+    wire = INWARD[inward]
+    body = wire.body(model)
+    if inward != "gemini_generate":  # which says it in its path
+        body["stream"] = is_stream
     headers = [(b"authorization", f"Bearer {place.key}".encode()), (b"content-type", b"application/json")]
-    request = Request("POST", f"{place.url}/v1/chat/completions", headers, json.dumps(body).encode())
+    request = Request("POST", place.url + wire.path(model, is_stream), headers, json.dumps(body).encode())
     data = b""
     try:
         async with await http.send(request, deadlines=CLIENT) as response:
@@ -228,35 +286,7 @@ async def _ask(http: HttpClient, place: House, model: str, is_stream: bool) -> t
         return "hung", str(error)
     except (MooringError, OSError) as error:
         return "cut", str(error)
-    return judge(response.status, data, is_stream=is_stream)
-
-
-def judge(status: int, data: bytes, *, is_stream: bool) -> tuple[Verdict, str]:
-    """Whether the answer is whole, shown to be broken, or neither."""
-    try:
-        if status != 200:
-            return "shown", str(json.loads(data)["error"]["message"])
-        return _judge_stream(data) if is_stream else _judge_body(data)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        return "silent", f"status {status}, and a body that no SDK can read: {error!r}: {data[:200]!r}"
-
-
-def _judge_body(data: bytes) -> tuple[Verdict, str]:
-    text = json.loads(data)["choices"][0]["message"]["content"]
-    return ("whole", "") if text == TEXT else ("silent", f"the text is {text!r}")
-
-
-def _judge_stream(data: bytes) -> tuple[Verdict, str]:
-    events = [line.removeprefix("data: ") for line in data.decode().split("\n") if line.startswith("data: ")]
-    chunks = [json.loads(event) for event in events if event != "[DONE]"]
-    for chunk in chunks:
-        if "error" in chunk:
-            message = str(chunk["error"]["message"])
-            return ("shown", message) if events[-1] != "[DONE]" else ("silent", f"an error, then a good end: {message}")
-    text = "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])
-    if text == TEXT and events and events[-1] == "[DONE]":
-        return "whole", ""
-    return "silent", f"the text is {text!r}, the last event {events[-1:]}"
+    return judge(response.status, data, is_stream=is_stream, inward=inward)
 
 
 # The bill ------------------------------------------------------------------------------

@@ -240,6 +240,7 @@ class BaseCodec:
     needs_cap: ClassVar[bool] = False
     is_text: ClassVar[bool] = True
     ends_with_finish: ClassVar[bool] = False
+    names_events: ClassVar[bool] = False  # and each has data, so that one without has lost it
     is_stateful: ClassVar[bool] = True
     id_prefix: ClassVar[ids.Prefix | None] = None
     is_raw: ClassVar[bool] = False
@@ -275,7 +276,7 @@ class BaseCodec:
         """Any number of choices is an answer; that there is one was seen when it was decoded."""
 
     def framing(self, limit_bytes: int) -> Framing:
-        return SseFraming(limit_bytes)
+        return SseFraming(limit_bytes, is_strict=self.names_events)
 
     def vectors(self, body: bytes) -> list[list[float]]:
         raise NotImplementedError

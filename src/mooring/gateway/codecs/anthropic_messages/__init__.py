@@ -20,6 +20,7 @@ class Codec(BaseCodec):
     """`POST /v1/messages`."""
 
     name: ClassVar[str] = "anthropic_messages"
+    names_events: ClassVar[bool] = True
     path: ClassVar[str] = "/messages"
     kind: ClassVar[Kind] = "chat"
     keep_alive: ClassVar[bytes] = b'event: ping\ndata: {"type": "ping"}\n\n'

@@ -15,10 +15,11 @@ from .. import Failure, FailureKind, ReadsHeaders
 _encode = msgspec.json.encode
 _decode_any = msgspec.json.Decoder().decode
 
-# Words of OpenAI, Azure, vLLM, llama.cpp, Groq, Together, Mistral, DeepSeek and Anthropic's compatible endpoint.
+# Words of OpenAI, Azure, vLLM, llama.cpp, Groq, Together, Mistral, DeepSeek, Gemini, Bedrock and Anthropic.
 _CONTEXT_LENGTH = re.compile(
     r"context[_ ]length|maximum context|context window|too many tokens|prompt is too long"
-    r"|exceeds? the (?:available )?context|input is too long|reduce the length",
+    r"|exceeds? the (?:available )?context|input is too long|reduce the length"
+    r"|exceeds? the maximum number of (?:input )?tokens",
     re.IGNORECASE,
 )
 _OUT_OF_MONEY = re.compile(

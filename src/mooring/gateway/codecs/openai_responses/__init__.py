@@ -23,6 +23,7 @@ class Codec(openai_chat.Codec):
     """`POST /v1/responses`."""
 
     name: ClassVar[str] = "openai_responses"
+    names_events: ClassVar[bool] = True
     path: ClassVar[str] = "/responses"
     kind: ClassVar[Kind] = "chat"
     is_stateful: ClassVar[bool] = True
