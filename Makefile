@@ -1,5 +1,5 @@
 # `make demo` and `make test` do all set-up by themselves. Everything else is for those who work on Mooring.
-.PHONY: demo test lint types contracts check coverage bench test-soak test-interop clean
+.PHONY: demo test lint types contracts check coverage bench fuzz test-soak test-interop clean
 PY := .venv/bin/python
 WORKERS ?= auto
 
@@ -32,6 +32,10 @@ coverage: ## Branch coverage of all tests, the processes that they start include
 bench: ## Figures against peers measured in the same run.
 	@scripts/venv requirements-dev.lock
 	@$(PY) benchmarks/durability.py && $(PY) benchmarks/gateway.py
+
+fuzz: ## Valid inputs mutated, through every parser that faces the outside. N=200000 inputs, SEED=number for the same ones again.
+	@scripts/venv requirements-dev.lock
+	@$(PY) -m tests.gateway.fuzz $(if $(N),--inputs $(N)) $(if $(SEED),--seed $(SEED))
 
 test-soak: ## The long batteries behind the promises.
 	@scripts/venv requirements-dev.lock

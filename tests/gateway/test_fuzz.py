@@ -1,6 +1,7 @@
 """Bytes that nobody meant: every parser that faces the outside answers with its own error, or with a value.
 
-A small number of inputs here; `MOORING_FUZZ_INPUTS=200000 pytest -m soak tests/gateway/test_fuzz.py` takes as many.
+Bytes at random, and valid ones mutated. A small number of inputs here; `make fuzz N=…` mutates as many as it is told,
+and `MOORING_FUZZ_INPUTS=200000 pytest -m soak tests/gateway/test_fuzz.py` takes as many of both.
 """
 
 import asyncio
@@ -14,17 +15,16 @@ from hypothesis import strategies as st
 
 from mooring.core import ids
 from mooring.core.clock import SystemClock
-from mooring.core.errors import InvalidRequest, NotAuthenticated, TooLarge, UpstreamError, UpstreamMalformed
-from mooring.gateway.codecs import registry as codecs
+from mooring.core.errors import NotAuthenticated
 from mooring.gateway.keys import Keys
-from mooring.net.sse import SseEvent, SseParser
 from mooring.storage import Database
 
+from . import fuzz
 from .house import Secret
+from .parsers import PARSERS, Parser, keys
 
 FEW = 60
 MANY = int(os.environ.get("MOORING_FUZZ_INPUTS", "200000"))
-WIRES = sorted(codecs.names())
 
 # Bytes at random rarely come past the first brace: half of the inputs are made of the words of the formats.
 WORDS = st.sampled_from(
@@ -58,87 +58,39 @@ def fuzzed(check: Callable[[bytes], None], inputs: int) -> None:
     run()
 
 
-def sse(data: bytes) -> None:
-    """However the bytes are cut, the events are the same."""
-
-    def events(*pieces: bytes) -> tuple[list[SseEvent], bool]:
-        parser, found = SseParser(limit_bytes=4096), []
-        for piece in pieces:
-            found += parser.feed(piece)
-        try:
-            parser.close()
-        except UpstreamMalformed:
-            return found, False
-        return found, True
-
-    try:
-        whole = events(data)
-    except TooLarge:
-        return
-    half = len(data) // 2
-    assert events(data[:half], data[half:]) == whole
-    assert events(*(data[at : at + 1] for at in range(len(data)))) == whole
-
-
-def request(wire: str) -> Callable[[bytes], None]:
-    codec = codecs.get(wire)()
-
-    def check(data: bytes) -> None:
-        try:
-            found = codec.decode_request(data, model=None, is_stream=False)
-        except InvalidRequest:
-            return
-        codec.elements(found.fields)
-
-    return check
-
-
-def response(wire: str) -> Callable[[bytes], None]:
-    codec = codecs.get(wire)()
-
-    def check(data: bytes) -> None:
-        codec.is_error(data)
-        codec.decode_error(500, {}, data)
-        try:
-            codec.decode_response(data)
-        except UpstreamError:
-            return
-
-    return check
-
-
-def stream(wire: str) -> Callable[[bytes], None]:
-    codec = codecs.get(wire)()
-
-    def check(data: bytes) -> None:
-        decoder = codec.decoder()
-        try:
-            for event in SseParser().feed(data):
-                decoder.feed(event.data.encode())
-            decoder.feed(data)
-        except UpstreamError:
-            return
-
-    return check
-
-
-PARSERS = {
-    "sse": sse,
-    **{f"request {wire}": request(wire) for wire in WIRES},
-    **{f"response {wire}": response(wire) for wire in WIRES},
-    **{f"stream {wire}": stream(wire) for wire in WIRES if "embed" not in wire and "count" not in wire},
-}
-
-
 @pytest.mark.parametrize("name", PARSERS)
 def test_a_parser_answers_any_bytes_with_a_value_or_its_own_error(name: str) -> None:
-    fuzzed(PARSERS[name], FEW)
+    fuzzed(PARSERS[name].check, FEW)
+    fuzz.fuzz(name, PARSERS[name], 1, FEW)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", PARSERS)
 def test_a_parser_answers_very_many_bytes(name: str) -> None:
-    fuzzed(PARSERS[name], max(MANY // len(PARSERS), FEW + 1))
+    each = max(MANY // len(PARSERS), FEW + 1)
+    fuzzed(PARSERS[name].check, each)
+    fuzz.fuzz(name, PARSERS[name], 2, each)
+
+
+def test_a_key_with_one_change_is_no_key(tmp_path: Path) -> None:
+    with keys(tmp_path) as key:
+        fuzz.fuzz("key", key, 1, FEW)
+
+
+def test_a_parser_that_breaks_is_found_and_its_input_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def check(data: bytes) -> None:
+        if b"null" in data:
+            raise IndexError("of a list")
+
+    assert fuzz.run({"broken": Parser((b'{"a":[1,"x"]}',), check)}, seed=1, count=300) == 1
+    said = capsys.readouterr().out
+    assert "BROKEN broken, seed 1, input " in said
+    assert "null" in said
+
+
+def test_the_same_seed_makes_the_same_inputs() -> None:
+    samples = PARSERS["sse"].samples
+    assert list(fuzz.inputs("sse", samples, 7, 200)) == list(fuzz.inputs("sse", samples, 7, 200))
 
 
 def test_a_key_is_known_or_refused_whatever_its_characters(tmp_path: Path) -> None:

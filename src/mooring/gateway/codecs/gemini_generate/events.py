@@ -27,7 +27,16 @@ from mooring.core.usage import Usage
 from ..openai_chat.errors import describe
 from .errors import error_object
 from .message import part_of, wire_part
-from .response import FINISH_REASONS, Candidate, encode_usage, finish_of, made_id, read_response, trusted_usage
+from .response import (
+    FINISH_REASONS,
+    Candidate,
+    encode_usage,
+    finish_of,
+    made_id,
+    malformed,
+    read_response,
+    trusted_usage,
+)
 
 _encode = msgspec.json.encode
 
@@ -72,7 +81,10 @@ class Decoder:
         choice = candidate.index
         for raw in (candidate.content.parts if candidate.content else None) or ():
             count = self._calls.get(choice, 0)
-            part = part_of(raw, made_id(self._id, count))
+            try:
+                part = part_of(raw, made_id(self._id, count))
+            except (msgspec.ValidationError, RecursionError) as error:
+                raise malformed(error) from error
             if isinstance(part, ToolCallPart):
                 self._calls[choice] = count + 1
                 events.append(ToolCallStart(count, part.id, part.name, choice, part.signature))

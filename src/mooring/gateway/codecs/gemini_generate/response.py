@@ -94,9 +94,11 @@ def read_response(body: bytes) -> WireResponse:
     try:
         return msgspec.convert(camel(_decode_any(body)), WireResponse)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamMalformed(
-            f"The provider's answer is not in the Gemini format: {error}.", is_billable=True
-        ) from error
+        raise malformed(error) from error
+
+
+def malformed(error: Exception) -> UpstreamMalformed:
+    return UpstreamMalformed(f"The provider's answer is not in the Gemini format: {error}.", is_billable=True)
 
 
 def finish_of(reason: str | None, *, has_calls: bool) -> FinishReason:
@@ -144,7 +146,10 @@ def decode_response(body: bytes) -> ChatResponse:
         UpstreamMalformed: not JSON, or without a candidate and without a reason for that.
     """
     wire = read_response(body)
-    choices = [_choice_of(candidate, wire.response_id or "") for candidate in wire.candidates or ()]
+    try:
+        choices = [_choice_of(candidate, wire.response_id or "") for candidate in wire.candidates or ()]
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise malformed(error) from error
     if not choices:
         if wire.prompt_feedback is None or not wire.prompt_feedback.block_reason:
             raise UpstreamMalformed("The provider's answer has no candidates.", is_billable=True)

@@ -101,6 +101,11 @@ def trusted_usage(wire: WireUsage | None) -> Usage | None:
         return None
 
 
+def _choice_of(choice: _WireChoice) -> Choice:
+    parts = parts_of(choice.message) if choice.message else ()
+    return Choice(choice.index, Message(role="assistant", parts=parts), finish_of(choice.finish_reason))
+
+
 def decode_response(body: bytes) -> ChatResponse:
     """The whole answer.
 
@@ -109,20 +114,13 @@ def decode_response(body: bytes) -> ChatResponse:
     """
     try:
         wire = _decode(body)
+        choices = tuple(map(_choice_of, wire.choices or ()))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamMalformed(
             f"The provider's answer is not in the OpenAI format: {error}.", is_billable=True
         ) from error
-    if not wire.choices:
+    if not choices:
         raise UpstreamMalformed("The provider's answer has no choices.", is_billable=True)
-    choices = tuple(
-        Choice(
-            index=choice.index,
-            message=Message(role="assistant", parts=parts_of(choice.message) if choice.message else ()),
-            finish_reason=finish_of(choice.finish_reason),
-        )
-        for choice in wire.choices
-    )
     return ChatResponse(
         id=wire.id or "",
         model=wire.model or "",
