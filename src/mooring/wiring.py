@@ -179,6 +179,8 @@ async def build(
         stack.push_async_callback(http.aclose)
         guardrails = Guardrails(config.guardrails, redactor=redactor, versions=home.secrets.newest_first)
         keys = Keys(database, secrets=home.secrets, clock=clock, new_id=new_id)
+        if kind != "cli":  # verbs look at such a home, and mend it
+            await keys.prints.require()
         release_id = await journal.put_release("default", config.canonical())
         gateway = Gateway(
             config.gateway,

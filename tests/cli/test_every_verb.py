@@ -44,6 +44,7 @@ LINES: dict[str, Callable[[Path], list[str]]] = {
     "new": lambda folder: ["shop"],
     "keys create": lambda folder: [],
     "keys list": lambda folder: [],
+    "keys new-secret": lambda folder: [],
     "keys revoke": lambda folder: ["key_" + "0" * 26],
     "keys login": lambda folder: [],
     "keys env": lambda folder: [],

@@ -67,6 +67,18 @@ def test_a_secret_that_others_may_read_and_a_clock_that_went_back_fail(tmp_path:
     assert "the clock went back" in clock.text
 
 
+def test_a_secret_that_is_not_the_one_of_the_database_fails(tmp_path: Path) -> None:
+    async def scene() -> list[Line]:
+        async with build(Config(), Home(tmp_path / "home"), kind="cli") as rooms:
+            await rooms.keys.create("default", name="x")
+        (tmp_path / "home" / "secret.key").unlink()
+        return await look(Home(tmp_path / "home"), Config())
+
+    [line] = of(asyncio.run(scene()), "secret")
+    assert line.status == "fail"
+    assert "mooring keys new-secret" in (line.do or "")
+
+
 def test_targets_on_this_machine_are_asked_and_others_only_if_told_to(tmp_path: Path) -> None:
     async def scene() -> tuple[list[Line], list[Line]]:
         async with SimServer() as sim:

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 from tests.server.conftest import say
 
-from mooring.core.errors import MooringError
+from mooring.config import Config, StorageSection
+from mooring.core.errors import ConfigError, MooringError
+from mooring.gateway.prints import Prints, SecretLost
+from mooring.processes.up import start
 from mooring.sim.faults import Fault
+from mooring.storage import Database, Home, postgresql
 
 from .conftest import Open, Yard, until
 
@@ -154,3 +158,25 @@ def test_ctrl_c_is_clean(yard: Open) -> None:
             assert not y.living("serve") | y.living("worker")
 
     asyncio.run(scenario())
+
+
+def test_a_home_whose_secret_was_lost_starts_nothing_and_says_why(tmp_path: Path) -> None:
+    home, said = Home(tmp_path / "home"), list[str]()
+    database = Database.open(home.database_url)
+    asyncio.run(Prints(database, home.secrets).require())
+    database.close()
+    (home.path / "secret.key").unlink()
+    with pytest.raises(SecretLost, match="mooring keys new-secret"):
+        start(Config(), Home(home.path), log=said.append)
+    assert said == []
+    assert list(home.run_dir.glob("serve-*")) == []
+
+
+def test_a_missing_driver_is_said_before_any_process_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql, "HAS_DRIVER", False)
+    config = Config(storage=StorageSection(url="postgresql://somebody@127.0.0.1:1/nothing"))
+    home, said = Home(tmp_path / "home"), list[str]()
+    for _ in range(2):  # the home is free again
+        with pytest.raises(ConfigError, match="pip install"):
+            start(config, home, log=said.append)
+    assert said == []

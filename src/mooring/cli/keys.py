@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 import click
 
 from .exports import env_command
-from .output import Column, Listing, examples, json_option, print_json, print_table
+from .output import Column, Listing, examples, json_option, note, print_json, print_table
 
 if TYPE_CHECKING:
     from mooring.config import Config
-    from mooring.gateway.keys import KeyInfo
     from mooring.storage import Home
+    from mooring.wiring import Server
 
 
 KEY_FIELDS = ("id", "name", "scopes", "state", "created_at_us", "expires_at_us", "revoked_at_us")
@@ -68,19 +68,17 @@ def list_(project: str, as_json: bool) -> None:
     now_us = time.time() * 1e6
     keys = with_rooms(lambda rooms: rooms.keys.list(project), makes_home=False)
 
-    def state(key: "KeyInfo") -> str:
-        has_expired = key.expires_at_us is not None and key.expires_at_us <= now_us
-        return "revoked" if key.revoked_at_us else "expired" if has_expired else "active"
-
     if as_json:
-        print_json([{name: getattr(key, name, state(key)) for name in KEY_FIELDS} for key in keys])
+        print_json([{name: getattr(key, name, key.state_at(now_us)) for name in KEY_FIELDS} for key in keys])
     elif not keys:
         click.echo("No keys yet. Make one: mooring keys create")
     else:
         print_table(
             (Column("key"), Column("state"), Column("scopes"), Column("name", is_flexible=True)),
-            [(key.id, state(key), ",".join(key.scopes), key.name) for key in keys],
+            [(key.id, key.state_at(now_us).replace("_", " "), ",".join(key.scopes), key.name) for key in keys],
         )
+        if any(key.state_at(now_us) == "secret_lost" for key in keys):
+            note("Keys whose secret is lost cannot be checked: make them again, or put the home's old secret.key back.")
 
 
 @keys_command.command("revoke", epilog=examples("mooring keys revoke key_01m…"))
@@ -97,6 +95,29 @@ def revoke(key_id: str, project: str, as_json: bool) -> None:
         print_json({"id": key_id, "state": "revoked"})
     else:
         click.echo(f"{key_id} is revoked.")
+
+
+@keys_command.command("new-secret", epilog=examples("mooring keys new-secret"))
+@json_option("version")
+def new_secret(as_json: bool) -> None:
+    """Go on with a new secret where the home's own is lost; keys made with that one are made again."""
+    from mooring.cli.rooms import with_rooms
+    from mooring.core.errors import InvalidRequest
+
+    async def renew(rooms: "Server") -> int:
+        prints, secrets = rooms.keys.prints, rooms.home.secrets
+        strangers = await prints.strangers()
+        if not strangers:
+            raise InvalidRequest("The home's secret is the one of its database.", hint="There is nothing to mend.")
+        version = secrets.renew(without=strangers, after=await prints.newest())
+        await prints.require()
+        return version
+
+    version = with_rooms(renew, makes_home=False)
+    if as_json:
+        print_json({"version": version})
+    else:
+        click.echo(f"Version {version} of the secret is new. Make keys again with `mooring keys create`.")
 
 
 @keys_command.command("login", epilog=examples("mooring keys login"))

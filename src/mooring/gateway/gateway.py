@@ -34,10 +34,11 @@ from .counting import can_count, estimated
 from .hangup import HangUp
 from .inbound import Inbound, Outbound
 from .keyed import Keyed
-from .keys import Caller, Secrets
+from .keys import Caller
 from .limits import Limits, Who
 from .live import Said, live_text
 from .plan import Plan
+from .prints import Secrets
 from .responses import Responses, kept
 from .restoring import restored, whole
 from .rooms import Rooms

@@ -16,7 +16,7 @@ from mooring.journal.records import CallRecord
 from .asked import Asked
 from .call import usd
 from .inbound import Inbound, Outbound
-from .keys import Secrets
+from .prints import Secrets
 from .restoring import restored
 from .rooms import Rooms
 from .streams import SSE

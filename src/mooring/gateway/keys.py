@@ -10,7 +10,7 @@ import secrets as random
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal
 
 from mooring.core import ids
 from mooring.core.clock import Clock
@@ -19,24 +19,16 @@ from mooring.core.ids import NewId
 from mooring.storage.database import Database
 
 from . import repository
+from .prints import Prints, Secrets
 from .repository import KeyRow
 
 SCOPES = ("call", "read", "write", "admin", "metrics")
+KeyState = Literal["active", "revoked", "expired", "secret_lost"]
 LOGIN = "login"  # of a sign-in link's token: no route takes it, it is only ever spent
 PREFIX = "mr_"
 CACHE_SECONDS = 2.0  # how long a revoked key may still work in another process
 CACHE_KEYS = 4096
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-
-
-class Secrets(Protocol):
-    """The home's secret: what `storage.home` keeps, in versions."""
-
-    @property
-    def current(self) -> bytes: ...
-    @property
-    def version(self) -> int: ...
-    def get(self, version: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +57,15 @@ class KeyInfo:
     created_at_us: int
     expires_at_us: int | None
     revoked_at_us: int | None
+    has_secret: bool = True  # of the home: without it the key cannot be checked
+
+    def state_at(self, now_us: float) -> KeyState:
+        """Whether it opens anything, and if not, why."""
+        if self.revoked_at_us is not None:
+            return "revoked"
+        if self.expires_at_us is not None and self.expires_at_us <= now_us:
+            return "expired"
+        return "active" if self.has_secret else "secret_lost"
 
 
 class Keys:
@@ -75,6 +76,7 @@ class Keys:
         self._secrets = secrets
         self._clock = clock
         self._new_id = new_id
+        self.prints = Prints(database, secrets)
         self._known: dict[bytes, tuple[Caller, int | None, float]] = {}
 
     async def create(
@@ -89,12 +91,14 @@ class Keys:
 
         Raises:
             InvalidRequest: an unknown scope, or none.
+            SecretLost: the home's secret is not the one of its database.
         """
         unknown = [scope for scope in scopes if scope not in (*SCOPES, LOGIN)]
         if unknown or not scopes:
             raise InvalidRequest(
                 f"Unknown scope '{', '.join(unknown)}'.", hint=f"Known: {', '.join(SCOPES)}.", param="scopes"
             )
+        await self.prints.require()
         key_id = self._new_id()
         body = f"{PREFIX}{ids.show('key', key_id).removeprefix('key_')}_{_text(random.token_bytes(32), 52)}"
         key = body + _checksum(body)
@@ -140,6 +144,7 @@ class Keys:
     async def list(self, project_id: str) -> list[KeyInfo]:
         """A project's keys, newest first, without their secrets."""
         rows = await self._database.read_async(lambda tx: repository.list_keys(tx, project_id))
+        kept = await self.prints.kept()
         return [
             KeyInfo(
                 id=ids.show("key", row.id),
@@ -149,6 +154,7 @@ class Keys:
                 created_at_us=row.created_at_us,
                 expires_at_us=row.expires_at_us,
                 revoked_at_us=row.revoked_at_us,
+                has_secret=row.secret_version in kept,
             )
             for row in rows
         ]

@@ -48,6 +48,10 @@ END_KEY = (
 )
 # Whether any key exists at all: what binding beyond loopback asks.
 ANY_KEY = "SELECT 1 FROM api_keys WHERE revoked_at_us IS NULL LIMIT 1"
+# Notes which secret a version is; the first that says so is believed.
+INSERT_PRINT = "INSERT INTO secret_prints (version, print) VALUES (?, ?) ON CONFLICT DO NOTHING"
+# Which secret each version is.
+PRINTS = "SELECT version, print FROM secret_prints"
 
 # Makes a bucket, full.
 OPEN_BUCKET = (
@@ -97,6 +101,17 @@ def end_key(tx: Tx, project_id: str, key_id: bytes, at_us: int) -> bool:
 @cross_project("an open door is refused unless any project has a key")
 def any_key_of_any_project(tx: Tx) -> bool:
     return tx.one(ANY_KEY) is not None
+
+
+@cross_project("all projects of a home share its secret")
+def note_prints(tx: Tx, prints: dict[int, bytes]) -> None:
+    for version in sorted(prints):
+        tx.execute(INSERT_PRINT, (version, prints[version]))
+
+
+@cross_project("all projects of a home share its secret")
+def prints(tx: Tx) -> dict[int, bytes]:
+    return {version: bytes(value) for version, value in tx.all(PRINTS)}
 
 
 def _row(found: tuple[object, ...]) -> KeyRow:

@@ -1,4 +1,4 @@
-"""The gateway's tables: API keys, and what is left of the rate limits that several processes share."""
+"""The gateway's tables: API keys, the prints of their secrets, and what is left of shared rate limits."""
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, Text
 
@@ -19,6 +19,14 @@ api_keys = Table(
     Column("revoked_at_us", BigInteger),
 )
 Index("api_keys_by_project", api_keys.c.project_id, api_keys.c.id)
+
+# Which secret each version was, without the secret: a home that has lost its own must not take a new one for it.
+secret_prints = Table(
+    "secret_prints",
+    metadata,
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("print", LargeBinary, nullable=False),
+)
 
 # A bucket that refills evenly: `left_millionths` of a request or token at `at_us`; below zero after a dear answer.
 rate_limits = Table(

@@ -18,6 +18,7 @@ import msgspec
 from mooring.config import mistakes
 from mooring.core.errors import MooringError
 from mooring.gateway.discovery import keyed_vendors
+from mooring.gateway.prints import lost
 from mooring.gateway.provider import registry as vendors
 from mooring.net import HttpClient, Request
 from mooring.net.deadlines import Deadlines
@@ -50,8 +51,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
 async def examine(rooms: Server, *, reach: bool) -> list[Line]:
     """Every finding, in the order in which a reader wants them."""
-    lines = [*versions(rooms), *settings(rooms), *processes(rooms), *footprint(rooms), *disk(rooms), *secrets(rooms)]
-    lines += await journal(rooms)
+    lines = [*versions(rooms), *settings(rooms), *processes(rooms), *footprint(rooms), *disk(rooms)]
+    lines += [*await secrets(rooms), *await journal(rooms)]
     lines += [*await clock(rooms), *network(rooms), *await hosts(rooms), *await targets(rooms, reach=reach)]
     return lines
 
@@ -159,8 +160,18 @@ def disk(rooms: Server) -> Iterator[Line]:
         )
 
 
-def secrets(rooms: Server) -> Iterator[Line]:
-    """Nobody else may read the secret or the home."""
+async def secrets(rooms: Server) -> list[Line]:
+    """Nobody else may read the secret or the home; and it must be the one of the database."""
+    strangers = await rooms.keys.prints.strangers()
+    if not strangers:
+        kept = rooms.home.secrets
+        return [*permissions(rooms), Line("secret", "ok", f"version {kept.version}, {len(kept.versions)} kept")]
+    error = lost(strangers)
+    return [*permissions(rooms), Line("secret", "fail", error.message, error.hint)]
+
+
+def permissions(rooms: Server) -> Iterator[Line]:
+    """Who may read the secret and the home."""
     for path in (rooms.home.path / "secret.key", rooms.home.path):
         mode = path.stat().st_mode & 0o777
         if mode & 0o077:
@@ -170,7 +181,6 @@ def secrets(rooms: Server) -> Iterator[Line]:
                 f"{path} can be read by others (mode {mode:o})",
                 f"chmod {'600' if path.is_file() else '700'} {path}",
             )
-    yield Line("secret", "ok", f"version {rooms.home.secrets.version}, {len(rooms.home.secrets.versions)} kept")
 
 
 async def journal(rooms: Server) -> list[Line]:

@@ -14,6 +14,8 @@ from mooring.client import discovery
 from mooring.client.discovery import Endpoint, running_endpoint
 from mooring.config import Config
 from mooring.core.errors import ConfigError, Unavailable
+from mooring.gateway.prints import Prints
+from mooring.storage.database import Database
 from mooring.storage.home import Home
 from mooring.storage.liveness import FileLock, probe, read_facts
 from mooring.wiring import APP_REPORT
@@ -59,13 +61,18 @@ def start(
     """Starts serve and the workers, and returns once serve is ready and the workers have loaded the app.
 
     Raises:
-        ConfigError: another `up` has this home, or one of them ended before it was ready.
+        ConfigError: another `up` has this home, one of them ended before it was ready, or none could.
     """
     lock = FileLock.acquire(home.run_dir / "up.lock")
     if lock is None:
         raise ConfigError(
             f"Another `mooring up` runs on {home.path}.", hint="Stop it, or choose another home with MOORING_HOME."
         )
+    try:
+        look_first(config, home)
+    except BaseException:
+        lock.release()
+        raise
     environment = environment_of(home)
     if config_path is not None:
         environment["MOORING_CONFIG"] = str(config_path.resolve())
@@ -99,6 +106,20 @@ def start(
     if is_reloading and app_path is not None:
         reloader = Reloader(supervisor, home, app_path, report=report, warm=warm_pids, log=log)
     return Up(supervisor, endpoint, lock, reloader)
+
+
+def look_first(config: Config, home: Home) -> None:
+    """What would end every process alike is said once, before any of them starts.
+
+    Raises:
+        ConfigError: there is no driver for the database, or the home's secret is not the one that it was used with.
+        StorageError: the database cannot be opened.
+    """
+    url = config.database_url()
+    if url is None and not (home.path / "mooring.db").exists():
+        return
+    with contextlib.closing(Database.open(url or home.database_url, readers=1)) as database:
+        Prints(database, home.secrets).look()
 
 
 def wait_ready(home: Home, supervisor: Supervisor) -> Endpoint:

@@ -6,6 +6,7 @@ owns it; else it is made in the working directory.
 
 import os
 import secrets
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -151,6 +152,14 @@ class Secrets:
         """A secret for a home whose own is gone: a version of its own, so that nothing of before is taken for its."""
         _write(path, {after + 1: secrets.token_bytes(_SECRET_BYTES)})
         return cls(path)
+
+    def renew(self, *, without: Collection[int], after: int) -> int:
+        """Add a version after all that there ever were, without those that are none of this home's; its number."""
+        self._read()
+        kept = {number: secret for number, secret in self._versions.items() if number not in without}
+        version = max(after, *self._versions) + 1
+        self._replace({**kept, version: secrets.token_bytes(_SECRET_BYTES)})
+        return version
 
     def drop(self, version: int) -> None:
         """Forget a version whose keys have all expired.

@@ -120,12 +120,11 @@ async def _page(rooms: Server, caller: Caller) -> dict[str, Any]:
 
 
 def _key(key: KeyInfo, caller: Caller, now_us: int) -> dict[str, Any]:
-    has_expired = key.expires_at_us is not None and key.expires_at_us <= now_us
     return {
         "id": key.id,
         "name": key.name,
         "scopes": list(key.scopes),
-        "state": "revoked" if key.revoked_at_us else "expired" if has_expired else "active",
+        "state": key.state_at(now_us),
         "created_at_us": key.created_at_us,
         "expires_at_us": key.expires_at_us,
         "revoked_at_us": key.revoked_at_us,

@@ -418,6 +418,11 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
         postgresql_where=sa.text("finished_at_us IS NULL"),
     )
     op.create_table(
+        "secret_prints",
+        _int("version", is_key=True),
+        _bytes("print", required=True),
+    )
+    op.create_table(
         "traffic",
         _bytes("id", is_key=True),
         _bytes("process_id", required=True),
