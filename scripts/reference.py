@@ -93,6 +93,8 @@ def nested_model(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
     """The section behind a field, and whether there is one for each name."""
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         return annotation, False
+    if typing.get_origin(annotation) is types.UnionType:  # one that may be left out
+        return nested_model(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) is tuple:
         value = typing.get_args(annotation)[0]
         if inspect.isclass(value) and issubclass(value, BaseModel):

@@ -8,7 +8,7 @@ from .output import Column, examples, json_option, note, print_json, print_table
 @click.command("savings", epilog=examples("mooring cost savings", "mooring cost savings --since 24h --json"))
 @click.option("--project", default="default", show_default=True, help="Which project.")
 @click.option("--since", default="7d", show_default=True, help="Only what was sent since: 24h, 7d, or a date.")
-@json_option("saved_nanos", "answers", "answers_saved_nanos", "lines")
+@json_option("saved_nanos", "answers", "answers_saved_nanos", "answers_by_meaning", "vectors_nanos", "lines")
 def savings(project: str, since: str, as_json: bool) -> None:
     """What the vendors' caches and answers given again have saved, by the prices that were paid."""
     from mooring.cli.rooms import with_journal
@@ -40,6 +40,11 @@ def savings(project: str, since: str, as_json: bool) -> None:
             ],
         )
     click.echo(f"{found.answers} answers given again saved {show_usd(found.answers_saved_nanos)}.")
+    if found.answers_by_meaning or found.vectors_nanos:
+        click.echo(
+            f"{found.answers_by_meaning} of them were to questions in other words; finding them cost"
+            f" {show_usd(found.vectors_nanos)}."
+        )
     click.echo(f"Saved {show_usd(found.saved_nanos)} in all.")
     if not found.saved_nanos:
         note("A model's cache_seconds and cache_marks save where requests repeat: see docs/how-to/cache-answers.md.")

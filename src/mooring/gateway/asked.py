@@ -170,9 +170,14 @@ def _key(inbound: Inbound, run: RunRef | None) -> str | None:
         (RESPONSE_KEYS, "stored responses"),
         (FILE_KEYS, "files"),
     ):
-        if key.startswith(prefix) and not (prefix == RUN_KEYS and inbound.caller.is_service):
+        if key.startswith(prefix) and not _is_ours(prefix, inbound):
             raise PermissionDenied(f"Keys that begin with '{prefix}' belong to {owner}.", hint="Choose another key.")
     return key
+
+
+def _is_ours(prefix: str, inbound: Inbound) -> bool:
+    """Whether it comes from who these keys belong to: a worker, or the cache itself, which asks within another call."""
+    return inbound.caller.is_service and (prefix == RUN_KEYS or (prefix == CACHE_KEYS and inbound.is_internal))
 
 
 def check_key(key: str) -> None:

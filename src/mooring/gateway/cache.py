@@ -1,17 +1,18 @@
-"""The exact cache: a request that was answered before is answered from the journal, which holds the answer anyway.
+"""The cache: a request that was answered before is answered from the journal, which holds the answer anyway.
 
 A route opts in. The first call of a request takes a key that its own content makes, so that the journal finds it and
 lets it expire; a hit is a call of its own that costs nothing. The key holds the project, the wire, the route's targets,
 the guards' policy and the body as the input guards have left it. An answer that the guards would not pass untouched
-now is no hit.
+now is no hit. Where the route says so, the words of the question may be others: `meaning.py`.
 """
 
 import hashlib
+from typing import Any
 
 import msgspec
 
 from mooring.core import ids
-from mooring.core.errors import Blocked, CallUncertain, MooringError
+from mooring.core.errors import Blocked, CallUncertain, KeyReused, MooringError
 from mooring.core.events import Accumulator
 from mooring.core.messages import ChatResponse
 from mooring.journal.errors import KeyTaken
@@ -20,8 +21,8 @@ from mooring.net.sse import SseParser
 
 from .asked import CACHE_KEYS, Asked
 from .call import Call, usd
-from .inbound import Outbound
-from .keyed import VERSION_HEADERS
+from .inbound import VERSION_HEADERS, Outbound
+from .meaning import Question, question_of
 from .streams import SSE
 
 HIT = (b"x-mooring-cache", b"hit")
@@ -34,17 +35,29 @@ async def recall(call: Call) -> Outbound | None:
     is_named = asked.codec.id_prefix is not None  # by its own call, which can be asked for again
     if not seconds or asked.codec.kind == "count" or is_named or not _may(asked):
         return None
-    digest = key_of(asked, call.rooms.guardrails.policy_hash)
-    key = CACHE_KEYS + digest.hex()
+    policy_hash = call.rooms.guardrails.policy_hash
+    question = question_of(asked, policy_hash)
+    binding = key_of(asked, policy_hash) if question is None else question.binding
+    key = CACHE_KEYS + binding.hex() if question is None else question.key
     try:
-        record = await call.rooms.journal.find_key(asked.project_id, key, digest)
-    except CallUncertain:
+        record = await call.rooms.journal.find_key(asked.project_id, key, binding)
+    except (CallUncertain, KeyReused):
         return None
-    if record is None:
-        if asked.key is None:
-            call.row = msgspec.structs.replace(call.row, key=key, binding=digest, key_lifetime_seconds=seconds)
+    if record is not None:
+        return await _hit(call, record) if record.state == "completed" and record.status == 200 else None
+    outbound = None if question is None else await _in_other_words(call, question)
+    if outbound is None and asked.key is None:
+        call.row = msgspec.structs.replace(call.row, key=key, binding=binding, key_lifetime_seconds=seconds)
+    return outbound
+
+
+async def _in_other_words(call: Call, question: Question) -> Outbound | None:
+    """The answer to the nearest question, if near enough. The hit itself is not remembered: nearness would drift."""
+    near = await call.rooms.meanings.nearest(call.asked, question, call.row.trace_id)
+    if near is None:
         return None
-    return await _hit(call, record) if record.state == "completed" and record.status == 200 else None
+    record = await call.rooms.journal.get_call(call.asked.project_id, near.call_id)
+    return await _hit(call, record, near.similarity) if record.status == 200 else None
 
 
 def forget(call: Call, error: KeyTaken) -> None:
@@ -78,7 +91,7 @@ def _may(asked: Asked) -> bool:
     return "no-cache" not in asked_for and "no-store" not in asked_for
 
 
-async def _hit(call: Call, record: CallRecord) -> Outbound | None:
+async def _hit(call: Call, record: CallRecord, similarity: float | None = None) -> Outbound | None:
     asked, journal = call.asked, call.rooms.journal
     body = await journal.get_body(asked.project_id, record.id)
     is_stream = (record.content_type or "").startswith("text/event-stream")
@@ -86,14 +99,18 @@ async def _hit(call: Call, record: CallRecord) -> Outbound | None:
         return None
     if is_stream:
         body = _with_comment(call, record, body)
-    saved = {"call": ids.show("call", record.id), "saved_nanos": record.settled_nanos}
+    saved: dict[str, Any] = {"call": ids.show("call", record.id), "saved_nanos": record.settled_nanos}
+    headers = [*call.headers(), HIT]
+    if similarity is not None:
+        saved["similarity"] = similarity
+        headers.append((b"x-mooring-cache-similarity", b"%.4f" % similarity))
     content_type = SSE if is_stream else "application/json"
     answer = CallAnswer(
         state="completed", content_type=content_type, body=body, attributes={**call.attributes(), "cache": saved}
     )
     await journal.record_call(call.row, answer)
     asked.slot.add_tokens(0)
-    return Outbound(200, body, content_type, [*call.headers(), HIT])
+    return Outbound(200, body, content_type, headers)
 
 
 async def _passes(call: Call, body: bytes, *, is_stream: bool) -> bool:

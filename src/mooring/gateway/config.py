@@ -10,7 +10,7 @@ from mooring.core.errors import ConfigError
 from mooring.core.registry import did_you_mean
 
 from .limit_config import LimitsConfig
-from .route_config import BreakerConfig, FactsConfig, NeedsConfig, Section, Strategy
+from .route_config import BreakerConfig, FactsConfig, MeaningConfig, NeedsConfig, Section, Strategy
 
 # Providers that need no section: their key is in the environment, or they are found on this machine.
 WITHOUT_SECTION = (
@@ -195,9 +195,18 @@ class ModelConfig(Section):
         gt=0,
         description="How long an answer is given again to the same request of the same project, for nothing.",
     )
+    cache_meaning: MeaningConfig | None = Field(
+        default=None, description="Give an answer again to a question that says the same in other words."
+    )
     output_cap_tokens: int | None = Field(
         default=None, gt=0, description="Put in where a call has no cap of its own and a budget applies."
     )
+
+    @model_validator(mode="after")
+    def _meaning_expires(self) -> "ModelConfig":
+        if self.cache_meaning is not None and self.cache_seconds is None:
+            raise ValueError("cache_meaning needs cache_seconds: how long an answer may be given again")
+        return self
 
 
 class GatewayConfig(Section):
@@ -253,10 +262,25 @@ class GatewayConfig(Section):
                         f"models.{name}.weights: '{target}' is no target. {did_you_mean(target, list(model.targets))}"
                     )
             for target in model.targets:
-                provider, slash, upstream = target.partition("/")
-                if not slash or not upstream:
-                    raise ValueError(f"models.{name}: target '{target}' is not of the form provider/model")
-                if provider not in self.providers and provider not in WITHOUT_SECTION:
-                    known = sorted({*self.providers, *WITHOUT_SECTION})
-                    raise ValueError(f"models.{name}: unknown provider '{provider}'. {did_you_mean(provider, known)}")
+                self._check_target(f"models.{name}", target)
         return self
+
+    @model_validator(mode="after")
+    def _meanings_are_of_one_model(self) -> "GatewayConfig":
+        for name, model in self.models.items():
+            if model.cache_meaning is None:
+                continue
+            where, vectors = f"models.{name}.cache_meaning", model.cache_meaning.model
+            if vectors not in self.models:
+                self._check_target(where, vectors)
+            elif len(self.models[vectors].targets) > 1:
+                raise ValueError(f"{where}: '{vectors}' has several targets, and vectors of two models do not compare")
+        return self
+
+    def _check_target(self, where: str, target: str) -> None:
+        provider, slash, upstream = target.partition("/")
+        if not slash or not upstream:
+            raise ValueError(f"{where}: target '{target}' is not of the form provider/model")
+        if provider not in self.providers and provider not in WITHOUT_SECTION:
+            known = sorted({*self.providers, *WITHOUT_SECTION})
+            raise ValueError(f"{where}: unknown provider '{provider}'. {did_you_mean(provider, known)}")

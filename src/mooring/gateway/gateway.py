@@ -37,6 +37,7 @@ from .keyed import Keyed
 from .keys import Caller
 from .limits import Limits, Who
 from .live import Said, live_text
+from .meaning import Meanings
 from .plan import Plan
 from .prints import Secrets
 from .responses import Responses, kept
@@ -74,6 +75,7 @@ class Gateway:
         self._rooms = Rooms(
             config, journal=journal, guardrails=guardrails, http=http, router=self._router, clock=clock, new_id=new_id
         )
+        self._rooms.meanings = Meanings(journal, self.embed)
         self.responses = Responses(journal)
         self._keyed = Keyed(self._rooms, secrets, refuse=self._refused)
         self._chat: Codec = codecs.get("openai_chat")()
@@ -312,7 +314,8 @@ class Gateway:
         return Call(self._rooms, asked, self._row(self._rooms.new_id(), asked, binding))
 
     def _row(self, call_id: bytes, asked: Asked, binding: bytes | None) -> NewCall:
-        row = asked.new_call(call_id, self.release_id, binding, self._config.key_lifetime_seconds)
+        lifetime_seconds = asked.inbound.key_lifetime_seconds or self._config.key_lifetime_seconds
+        row = asked.new_call(call_id, self.release_id, binding, lifetime_seconds)
         return kept(row, asked, self._config.response_lifetime_seconds)
 
     async def _close(self, call: Call, error: MooringError) -> None:

@@ -6,12 +6,16 @@ import msgspec
 
 from .keys import Caller
 
+# Headers that change what a body means, on the wires that are known.
+VERSION_HEADERS = (b"openai-beta", b"openai-version", b"anthropic-version", b"anthropic-beta", b"api-version")
+
 
 class Inbound(msgspec.Struct, frozen=True):
     """One request as it came: `headers` by lower-case name, `query` as raw bytes, `body` whole.
 
     `is_internal` marks Mooring's own questions (a judge, a rewriter), so that guards do not recurse.
     `model` and `is_stream` are what the path says, on a wire whose bodies do not say it.
+    `key_lifetime_seconds`: how long its key answers, where that is not the configured time.
     `disconnected()` returns when the client has hung up; the gateway asks for it only where a call takes long.
     """
 
@@ -24,6 +28,7 @@ class Inbound(msgspec.Struct, frozen=True):
     is_internal: bool = False
     model: str | None = None
     is_stream: bool = False
+    key_lifetime_seconds: int | None = None
     disconnected: Callable[[], Awaitable[object]] | None = None
 
     def header(self, name: bytes) -> str | None:

@@ -15,14 +15,12 @@ from mooring.journal.records import CallRecord
 
 from .asked import Asked
 from .call import usd
-from .inbound import Inbound, Outbound
+from .inbound import VERSION_HEADERS, Inbound, Outbound
 from .prints import Secrets
 from .restoring import restored
 from .rooms import Rooms
 from .streams import SSE
 
-# Headers that change what a body means, on the wires that are known.
-VERSION_HEADERS = (b"openai-beta", b"openai-version", b"anthropic-version", b"anthropic-beta", b"api-version")
 KEEP_ALIVE_SECONDS = 10.0
 _VERSION_BYTES = 4
 _MAC_BYTES = 16  # half of SHA-256: who does not know the secret can only try, one request each

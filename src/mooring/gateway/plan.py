@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from .provider import Vendor
-from .route_config import FactsConfig, NeedsConfig, Strategy
+from .route_config import FactsConfig, MeaningConfig, NeedsConfig, Strategy
 
 UNKNOWN = FactsConfig()
 NO_NEEDS = NeedsConfig()
@@ -39,6 +39,7 @@ class Plan:
     total_seconds: float | None = None
     cache_seconds: int | None = None
     cache_marks: bool = False
+    cache_meaning: MeaningConfig | None = None
     repairs: int | None = None
     strategy: Strategy = "ordered"
     needs: NeedsConfig = NO_NEEDS

@@ -11,11 +11,14 @@ from mooring.journal.journal import Journal
 from mooring.net.http import HttpClient
 
 from .config import GatewayConfig
+from .meaning import Meanings
 from .routing import Router
 
 
 class Rooms:
     """One per gateway."""
+
+    meanings: Meanings
 
     def __init__(
         self,

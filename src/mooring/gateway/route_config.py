@@ -42,6 +42,18 @@ class NeedsConfig(Section):
     )
 
 
+class MeaningConfig(Section):
+    """Answers of a model that are given again to questions in other words."""
+
+    model: str = Field(default="local/minilm", description="What makes the vectors of questions.")
+    threshold: float = Field(
+        default=0.96, gt=0, le=1, description="Cosine of two questions from which on they have the same answer."
+    )
+    patience_seconds: float = Field(
+        default=5.0, gt=0, description="How long a call waits for its question's vector before it goes on without."
+    )
+
+
 class BreakerConfig(Section):
     """When a target rests. A target that rests is passed over while another can answer."""
 

@@ -140,6 +140,7 @@ class Router:
             repairs=configured.repairs if configured else None,
             cache_seconds=configured.cache_seconds if configured else None,
             cache_marks=configured.cache_marks if configured else False,
+            cache_meaning=configured.cache_meaning if configured else None,
             strategy=strategy,
             needs=needs,
             is_plain=strategy == "ordered" and needs == NO_NEEDS and all(one.facts == UNKNOWN for one in targets),

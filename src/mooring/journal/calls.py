@@ -1,7 +1,7 @@
 """Calls: what a caller asked for, found by key, by id, by step; answered once."""
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mooring.core.errors import CallUncertain, KeyReused, NotFound
 from mooring.core.ids import show
@@ -133,6 +133,26 @@ class Calls(Attempts):
         """Calls whose key begins so and is in force, the newest first; `before` is the last key of the page before."""
         at_us = self._now()
         return await self._database.read_async(lambda tx: calls.with_keys(tx, project_id, prefix, at_us, limit, before))
+
+    async def answered(self, project_id: str, prefix: str, *, limit: int) -> list[tuple[str, bytes]]:
+        """Keys in force that begin so, and their calls that have a whole answer, the newest first."""
+        at_us = self._now()
+        return await self._database.read_async(lambda tx: calls.answered(tx, project_id, prefix, at_us, limit))
+
+    async def answers_of(self, project_id: str, keys: Sequence[str]) -> dict[str, bytes]:
+        """The recorded answers of the keys that are in force."""
+        at_us = self._now()
+
+        def query(tx: Tx) -> dict[str, bytes]:
+            found: dict[str, bytes] = {}
+            for key in keys:
+                held = calls.find_key(tx, project_id, key, at_us)
+                row = calls.answer(tx, project_id, held[0].id) if held else None
+                if row is not None:
+                    found[key] = self._contents.read(tx, project_id, *row)
+            return found
+
+        return await self._database.read_async(query)
 
     async def free_key(self, project_id: str, call_id: bytes) -> None:
         """End the key of a call before its time: nobody can be answered by it any more."""

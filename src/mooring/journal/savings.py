@@ -9,6 +9,8 @@ from mooring.storage import Tx
 
 from .repository import attempts, ledger
 
+VECTOR_KEYS = "cache/vector/"  # calls that the cache made to compare questions by their meaning
+
 
 class CacheLine(NamedTuple):
     """One target's cache at its vendor: `saved_nanos` is what reading saved, less what writing cost more."""
@@ -21,19 +23,25 @@ class CacheLine(NamedTuple):
 
 
 class Savings(NamedTuple):
-    """The vendors' caches, and answers that were given again for nothing."""
+    """The vendors' caches, and answers that were given again for nothing.
+
+    `answers_by_meaning` of them were given to questions in other words; `vectors_nanos` is what finding those cost.
+    """
 
     lines: tuple[CacheLine, ...]
     answers: int
     answers_saved_nanos: int
+    answers_by_meaning: int = 0
+    vectors_nanos: int = 0
 
     @property
     def saved_nanos(self) -> int:
-        return self.answers_saved_nanos + sum(line.saved_nanos for line in self.lines)
+        return self.answers_saved_nanos - self.vectors_nanos + sum(line.saved_nanos for line in self.lines)
 
 
 class _Hit(msgspec.Struct):
     saved_nanos: int = 0
+    similarity: float | None = None
 
 
 class _Attributes(msgspec.Struct):
@@ -54,8 +62,14 @@ def savings(tx: Tx, project_id: str, since_us: int) -> Savings:
         CacheLine(target, count, read, written, picos // PICOS_PER_NANO)
         for target, (count, read, written, picos) in by_target.items()
     ]
-    hits = [_decode(attributes).cache.saved_nanos for (attributes,) in ledger.hits(tx, project_id, since_us)]
-    return Savings(tuple(lines), len(hits), sum(hits))
+    hits = [_decode(attributes).cache for (attributes,) in ledger.hits(tx, project_id, since_us)]
+    return Savings(
+        tuple(lines),
+        len(hits),
+        sum(hit.saved_nanos for hit in hits),
+        sum(hit.similarity is not None for hit in hits),
+        ledger.of_keys(tx, project_id, VECTOR_KEYS, since_us),
+    )
 
 
 def _saved_picos(price: Price, read: int, written: int) -> int:

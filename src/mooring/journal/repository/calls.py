@@ -142,6 +142,19 @@ def with_keys(tx: Tx, project_id: str, prefix: str, at_us: int, limit: int, befo
     return [call for call in found if call is not None]
 
 
+def answered(tx: Tx, project_id: str, prefix: str, at_us: int, limit: int) -> list[tuple[str, bytes]]:
+    """Keys that begin so, are still in force, and whose call has a whole answer; with the call, the newest first."""
+    end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    rows = tx.all(
+        "SELECT k.call_key, k.call_id FROM call_keys k JOIN calls c ON c.id = k.call_id"
+        " WHERE k.project_id = ? AND k.call_key >= ? AND k.call_key < ? AND k.expires_at_us > ?"
+        " AND c.project_id = ? AND c.state = 'completed' AND c.answer_codec IS NOT NULL"
+        " ORDER BY k.call_id DESC LIMIT ?",
+        (project_id, prefix, end, at_us, project_id, limit),
+    )
+    return [(row[0], bytes(row[1])) for row in rows]
+
+
 def free_key(tx: Tx, project_id: str, key: str, call_id: bytes) -> None:
     """Let the next call have the key."""
     tx.execute(

@@ -189,3 +189,13 @@ def hits(tx: Tx, project_id: str, since_us: int) -> list[tuple[Any, ...]]:
         " AND attributes LIKE ?",
         (project_id, since_us, '%"saved_nanos"%'),
     )
+
+
+def of_keys(tx: Tx, project_id: str, prefix: str, since_us: int) -> int:
+    """What attempts have settled, in nano-dollars, of calls whose key begins so."""
+    row = tx.one(
+        "SELECT SUM(a.settled_nanos) FROM calls c JOIN attempts a ON a.call_id = c.id"
+        " WHERE c.project_id = ? AND c.started_at_us >= ? AND c.call_key LIKE ?",
+        (project_id, since_us, f"{prefix}%"),
+    )
+    return int(row[0] or 0) if row else 0
