@@ -41,6 +41,26 @@ def test_a_token_is_kept_until_shortly_before_it_expires_and_renewed_once_for_al
     asyncio.run(scenario())
 
 
+def test_a_token_that_the_vendor_refuses_is_not_used_again_and_a_late_refusal_does_not_cost_the_next() -> None:
+    async def scenario() -> None:
+        authority, clock = Authority(), ManualClock()
+        async with HttpClient(egress=EgressPolicy()) as http:
+            tokens = Tokens(authority.fetch)
+            await tokens.get(http, clock)
+            clock.advance(600)
+            tokens.refused(clock)
+            assert await tokens.get(http, clock) == "t2"
+            tokens.refused(clock)
+            assert await tokens.get(http, clock) == "t2"
+            authority.is_well = False
+            clock.advance(600)
+            tokens.refused(clock)
+            with pytest.raises(UpstreamError):
+                await tokens.get(http, clock)
+
+    asyncio.run(scenario())
+
+
 def test_while_it_cannot_be_renewed_the_old_one_is_used_to_its_end() -> None:
     async def scenario() -> None:
         authority, clock = Authority(), ManualClock()

@@ -47,6 +47,8 @@ def test_a_page_without_text_is_noted_with_its_number() -> None:
 def test_a_document_of_images_is_refused_with_what_to_do() -> None:
     with pytest.raises(Unreadable, match=r"none of its 2 pages holds text.*OCR"):
         load(pdf(IMAGE, IMAGE))
+    with pytest.raises(Unreadable, match=r"its only page holds no text.*OCR"):
+        load(pdf(IMAGE))
 
 
 def test_hits_and_citations_name_page_and_section(shelf: Shelf) -> None:

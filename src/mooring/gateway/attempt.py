@@ -194,6 +194,8 @@ class Attempt:
     def explained(self, failure: Failure) -> MooringError:
         """A provider's failure as an error of ours; where it is the last word, its code stays."""
         self._failure = failure
+        if self._vendor.is_authorized_late:
+            self._vendor.refused(self._status, failure, self._rooms.clock)
         where, said = self.step.target, shorten(failure.message, 1000)
         self.call.wire_code = None
         if failure.kind in _FINAL:

@@ -16,7 +16,7 @@ from mooring.net import HttpClient, Request
 from mooring.net.deadlines import Deadlines
 
 from . import tracecontext
-from .codecs import Codec, Fields, Kind, ReadsHeaders
+from .codecs import Codec, Failure, Fields, Kind, ReadsHeaders
 from .codecs import registry as codecs
 from .config import ProviderConfig, read_secret
 from .tokens import Fetch, tokens_of
@@ -163,6 +163,11 @@ class Vendor:
             return request
         token = await self.tokens.get(http, clock)
         return request._replace(headers=[*request.headers, (b"authorization", f"Bearer {token}".encode())])
+
+    def refused(self, status: int | None, failure: Failure, clock: Clock) -> None:
+        """A request that was authorized late got this failure: where that says so, the token is not used again."""
+        if self.tokens is not None and status == 401:
+            self.tokens.refused(clock)
 
     def patch(self, fields: Fields) -> None:
         """What differs on this vendor's chat wire; translated and passed-through bodies alike."""

@@ -21,6 +21,7 @@ from .config import read_secret
 
 EARLY_SECONDS = 300.0  # renewed so long before it expires, or after half of a shorter life
 AGAIN_SECONDS = 30.0  # a token that could not be renewed is used on, and renewing tried again after so long
+SETTLED_SECONDS = 10.0  # a refusal so soon after a token was fetched may be of the one before
 READ_SECONDS = 60.0  # another program's file or command: nobody says how long its token lives
 ANSWER_LIMIT_BYTES = 256 * 1024
 COMMAND_SECONDS = 30.0
@@ -59,6 +60,7 @@ class Tokens(Generic[Value]):
         self._value: Value | None = None
         self._renew_at = 0.0
         self._expires_at = 0.0
+        self._since = 0.0
 
     async def get(self, http: HttpClient, clock: Clock) -> Value:
         """A token that is good for a while.
@@ -73,6 +75,14 @@ class Tokens(Generic[Value]):
                 return self._value
             return await self._renew(http, clock)
 
+    def refused(self, clock: Clock) -> None:
+        """The vendor says that it is none, whatever its announced end: the next who asks gets another.
+
+        Not for a while after it was fetched: what was under way with the one before is refused then, too.
+        """
+        if clock.monotonic() - self._since >= SETTLED_SECONDS:
+            self._value = None
+
     async def _renew(self, http: HttpClient, clock: Clock) -> Value:
         now = clock.monotonic()
         try:
@@ -85,7 +95,7 @@ class Tokens(Generic[Value]):
                 raise NoToken(f"No token: {error.message}", hint=error.hint) from error
             self._renew_at = min(now + AGAIN_SECONDS, self._expires_at)
             return self._value
-        self._value = token.value
+        self._value, self._since = token.value, now
         self._expires_at = now + token.lifetime_seconds
         self._renew_at = self._expires_at - min(EARLY_SECONDS, token.lifetime_seconds / 2)
         return token.value

@@ -13,11 +13,13 @@ from tests.gateway.house import Answer, House, read, say
 from mooring.core.clock import ManualClock
 from mooring.core.errors import ConfigError
 from mooring.gateway import aws
+from mooring.gateway.codecs import Failure
 from mooring.gateway.config import ProviderConfig
 from mooring.gateway.prices import Prices
 from mooring.gateway.provider import registry
+from mooring.gateway.providers.bedrock import Provider
 from mooring.gateway.tokens import NoToken, Tokens
-from mooring.net import EgressPolicy, HttpClient
+from mooring.net import EgressPolicy, HttpClient, Request
 
 MODEL = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 PATH = "/model/us.anthropic.claude-haiku-4-5-20251001-v1%3A0/converse"
@@ -285,3 +287,25 @@ def test_prices_are_those_of_the_profile_and_an_arn_has_none() -> None:
     assert regional > everywhere > 0  # a region's own profile costs a tenth more
     arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
     assert prices.find(vendor, arn, now_us) is None
+
+
+def test_credentials_that_ended_before_their_time_are_fetched_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        vendor, clock = Provider("x", ProviderConfig(type="bedrock", region="eu-west-1")), ManualClock()
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret")
+
+        async def key() -> str:
+            sent = await vendor.authorized(Request("POST", "https://models.invalid/x", [], b""), http, clock)
+            return dict(sent.headers)[b"authorization"].decode().partition("Credential=")[2].partition("/")[0]
+
+        async with HttpClient(egress=EgressPolicy()) as http:
+            monkeypatch.setenv("AWS_ACCESS_KEY_ID", "old")
+            assert await key() == "old"
+            monkeypatch.setenv("AWS_ACCESS_KEY_ID", "new")
+            clock.advance(20)
+            vendor.refused(403, Failure("not_authorised", "Not for you.", code="AccessDeniedException"), clock)
+            assert await key() == "old"
+            vendor.refused(403, Failure("not_authorised", "It has expired.", code="ExpiredTokenException"), clock)
+            assert await key() == "new"
+
+    asyncio.run(scenario())

@@ -14,11 +14,13 @@ from mooring.net.sigv4 import Credentials, signed
 from .. import aws
 from ..aws_profile import name_of, settings_of
 from ..aws_sts import host_of
-from ..codecs import ReadsHeaders
+from ..codecs import Failure, ReadsHeaders
 from ..config import ProviderConfig
 from ..provider import Vendor, key_env
 from ..tokens import Tokens
 
+# What AWS calls credentials that ended before their announced time, or that it does not know any more.
+_STALE = frozenset({"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"})
 _SOURCES = {"metadata": (aws.metadata,), "workload_identity": (aws.web_identity,)}
 
 
@@ -64,6 +66,12 @@ class Provider(Vendor):
             )
         found = await self._credentials.get(http, clock)
         return signed(request, found, region=self._region, service="bedrock", at_us=clock.now_us())
+
+    def refused(self, status: int | None, failure: Failure, clock: Clock) -> None:
+        if self._credentials is None:
+            super().refused(status, failure, clock)
+        elif failure.code in _STALE:
+            self._credentials.refused(clock)
 
     def request_id(self, headers: ReadsHeaders) -> str | None:
         return headers.get("x-amzn-requestid") or headers.get("x-request-id")

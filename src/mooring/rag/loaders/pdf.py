@@ -78,9 +78,11 @@ def _read(document: pypdfium2.PdfDocument) -> Loaded:
         position += len(parts[-1])
     if len(without_text) == len(starts):
         raise Unreadable(
-            f"none of its {len(starts)} pages holds text, they are images: run it through OCR first"
-            if starts
-            else "it has no pages"
+            "it has no pages"
+            if not starts
+            else "its only page holds no text, it is an image: run it through OCR first"
+            if len(starts) == 1
+            else f"none of its {len(starts)} pages holds text, they are images: run it through OCR first"
         )
     return Loaded("".join(parts), tuple(_headings(lines)), (), tuple(starts), tuple(_notes(without_text)))
 
