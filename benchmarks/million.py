@@ -14,17 +14,18 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
-
-import msgspec
+from typing import Any, cast
 
 from mooring.config import Config
 from mooring.core.money import Price
 from mooring.core.text import digest
+from mooring.gateway.keys import Caller
 from mooring.journal import Journal
 from mooring.journal.config import RetentionConfig
 from mooring.journal.contents import chain_of, compressed
+from mooring.journal.repository.attempts import price_text
 from mooring.processes import up
+from mooring.server.ui import home as home_page
 from mooring.storage import Database, Home, sqlite
 from mooring.wiring import Server, build
 
@@ -32,7 +33,7 @@ DAYS, USERS, PROJECT = 90, 5_000, "default"
 TARGETS = ("openai/gpt-5-mini", "openai/gpt-5", "anthropic/claude-haiku", "groq/llama-4", "local/minilm")
 STEPS = 10
 BATCH = 10_000
-PRICE = msgspec.json.encode(Price(input_picos=250_000, output_picos=2_000_000, source="benchmark")).decode()
+PRICE = price_text(Price(input_picos=250_000, output_picos=2_000_000, source="benchmark"))
 COLUMNS = {
     "calls": "id project_id kind name state trace_id process_id run_id step user_name session_name tags is_stream"
     " started_at_us finished_at_us request_codec request_data request_tip status content_type answer_codec answer_data"
@@ -219,6 +220,8 @@ async def measure(rooms: Server) -> None:
     await timed("budgets with their windows", lambda: journal.budgets(PROJECT))
     await timed("uncertain calls", lambda: journal.uncertain(PROJECT))
     await timed("backlog (doctor)", lambda: journal.backlog(overdue_us=60_000_000))
+    await once("project every call", rooms.projector.rebuild)
+    await timed("Home", lambda: home_page.view(rooms, cast(Any, None), Caller.service(PROJECT)))
     await timed("bill of a run", lambda: journal.bill(PROJECT, run_id=run.id))
     await timed("bill, hours as they are", lambda: journal.bill(PROJECT))
     await once("fold every hour that is over", lambda: folded(journal))
