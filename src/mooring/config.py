@@ -23,6 +23,7 @@ from mooring.gateway.config import GatewayConfig, ProviderConfig, read_secret
 from mooring.gateway.discovery import keyed_vendors
 from mooring.gateway.outward import http_client
 from mooring.gateway.provider import registry as providers
+from mooring.gateway.task import load as load_task
 from mooring.guardrails.config import GuardrailsConfig
 from mooring.guardrails.guardrails import mistakes as check_mistakes
 from mooring.guardrails.guardrails import registry as checks
@@ -169,6 +170,11 @@ def mistakes(config: Config) -> list[str]:
     accounts = config.gateway.providers
     tries: dict[str, Callable[[], object]] = {
         f"gateway.providers.{name}": partial(_open_account, name, account) for name, account in accounts.items()
+    }
+    tries |= {
+        f"gateway.models.{name}.task": partial(load_task, name, model.task, model.targets)
+        for name, model in config.gateway.models.items()
+        if model.task.file
     }
     tries["storage.url"] = config.database_url
     tries["gateway"] = partial(http_client, config.gateway, os.environ)

@@ -52,6 +52,7 @@ LINES: dict[str, Callable[[Path], list[str]]] = {
     "config show": lambda folder: [],
     "config schema": lambda folder: [],
     "config routes explain": lambda folder: [request(folder)],
+    "config routes train": lambda folder: ["unknown", request(folder)],
     "doctor": lambda folder: [],
     "backup": lambda folder: [str(folder / "copy.mooring")],
     "restore": lambda folder: ["copy.mooring", "--home", "other"],

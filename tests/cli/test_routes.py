@@ -1,7 +1,13 @@
 """`mooring config routes explain`: where a request would go, and why."""
 
+import asyncio
 import json
 from pathlib import Path
+
+import pytest
+from tests.server.conftest import site
+
+from mooring.processes.serve import announce
 
 from .conftest import Cli
 
@@ -44,3 +50,40 @@ def test_a_request_that_is_none_and_an_unknown_model_are_told_apart(cli: Cli, fo
     told = cli("config", "routes", "explain", "request.json").err
     assert "Unknown model 'n'." in told
     assert "This looked in mooring.toml;" in told
+
+
+EXAMPLES = {
+    "p/small": ("repeat the parcel number", "repeat the order number"),
+    "p/large": ("write a long story", "write a story about ships"),
+}
+
+
+def test_a_route_is_trained_by_the_server_that_runs_and_explained_with_what_it_learnt(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOORING_HOME", str(folder / "home"))
+    (folder / "mooring.toml").write_text(CONFIG)
+    lines = [json.dumps({"text": text, "target": name}) for name, texts in EXAMPLES.items() for text in texts]
+    (folder / "examples.jsonl").write_text("\n".join(lines))
+    body = {"model": "m", "messages": [{"role": "user", "content": "repeat the parcel number"}]}
+    (folder / "request.json").write_text(json.dumps(body))
+    train = ("config", "routes", "train", "m", "examples.jsonl", "--model", "sim/embed")
+    assert "No server runs here to make vectors." in cli(*train).err
+
+    async def scenario() -> None:
+        async with site(folder) as served:
+            found = announce(served.rooms.home, served.rooms, served.url)
+            made = await asyncio.to_thread(cli, *train)
+            assert (made.code, made.out.splitlines()[0][:10]) == (0, "held out  ")
+            learnt = "\n".join(made.out.splitlines()[-2:])
+            (folder / "mooring.toml").write_text(CONFIG + learnt + "\n")
+            shown = await asyncio.to_thread(cli, "config", "routes", "explain", "request.json")
+            assert shown.out.splitlines()[1].startswith("1. p/small  most like its examples: likeness 0.")
+            assert "There is no [gateway.models.n]" in (await asyncio.to_thread(cli, *train[:3], "n", train[4])).err
+            refused = await asyncio.to_thread(cli, *train[:-1], "nobody/embeds")
+            assert "Unknown model" in refused.err
+            found.unlink()
+
+    asyncio.run(scenario())
+    (folder / "m.task.json").write_text("{}")
+    assert "another one than its digest says" in cli("config", "check").err

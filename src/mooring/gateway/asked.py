@@ -18,6 +18,7 @@ from .codecs import Codec, Fields
 from .inbound import Inbound
 from .limits import Slot
 from .plan import Plan
+from .task import Choice
 from .whose import Whose, whose
 
 MAX_KEY_CHARACTERS = 255
@@ -42,6 +43,7 @@ class Asked(msgspec.Struct):
     run: RunRef | None
     whose: Whose
     slot: Slot = msgspec.field(default_factory=Slot)
+    choice: Choice | None = None
 
     @property
     def user(self) -> str | None:

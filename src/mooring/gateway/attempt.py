@@ -288,7 +288,9 @@ class Attempts:
     def __init__(self, call: Call) -> None:
         self._call = call
         asked = call.asked
-        self._tries = call.rooms.router.tries(asked.plan, asked.request, asked.fields, conversation=asked.conversation)
+        self._tries = call.rooms.router.tries(
+            asked.plan, asked.request, asked.fields, conversation=asked.conversation, choice=asked.choice
+        )
         call.left_out = self._tries.left_out
         self._last: Attempt | None = None
 

@@ -10,7 +10,7 @@ from mooring.core.errors import ConfigError
 from mooring.core.registry import did_you_mean
 
 from .limit_config import LimitsConfig
-from .route_config import BreakerConfig, FactsConfig, MeaningConfig, NeedsConfig, Section, Strategy
+from .route_config import BreakerConfig, FactsConfig, MeaningConfig, NeedsConfig, Section, Strategy, TaskConfig
 
 # Providers that need no section: their key is in the environment, or they are found on this machine.
 WITHOUT_SECTION = (
@@ -170,8 +170,10 @@ class ModelConfig(Section):
     strategy: Strategy = Field(
         default="ordered",
         description="In which order targets are tried: as listed, drawn by `weights`, the cheapest for the request, "
-        "the fastest of late, the least busy, or always the same for a conversation.",
+        "the fastest of late, the least busy, always the same for a conversation, or first the one whose examples are "
+        "like what the user said last.",
     )
+    task: TaskConfig = Field(default=TaskConfig(), description="For `task`: what was learnt from the examples.")
     weights: dict[str, float] = Field(
         default={}, description="Shares by target, for `weighted`, `least_busy` and `sticky`; 1 where none is given."
     )
@@ -206,6 +208,14 @@ class ModelConfig(Section):
     def _meaning_expires(self) -> "ModelConfig":
         if self.cache_meaning is not None and self.cache_seconds is None:
             raise ValueError("cache_meaning needs cache_seconds: how long an answer may be given again")
+        return self
+
+    @model_validator(mode="after")
+    def _task_is_learnt(self) -> "ModelConfig":
+        if (self.strategy == "task") != bool(self.task.file and self.task.digest):
+            raise ValueError(
+                'strategy = "task" and a section `task` go together; `mooring config routes train` makes it'
+            )
         return self
 
 

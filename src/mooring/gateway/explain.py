@@ -1,14 +1,16 @@
 """Why a request would go where it goes: the router's own judgement, with nothing sent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .choosing import text_of
 from .codecs import Codec
 from .codecs import registry as codecs
 from .config import GatewayConfig
 from .plan import Plan
 from .routing import Judged, Router
+from .task import Choice
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Explanation:
     plan: Plan
     judged: Sequence[Judged]
     health: Mapping[str, Mapping[str, Any]] | None
+    choice: Choice | None = None
 
     def lines(self) -> list[str]:
         """For people."""
@@ -31,16 +34,20 @@ class Explanation:
             place = f"{number}." if one.lacks is None else "- "
             words = [one.lacks or one.why, *self._state(str(one.target))]
             lines.append(f"{place} {one.target!s:{width}}  {'; '.join(words)}")
+        if self.choice is not None and self.choice.target is None:
+            lines.append(f"The targets stay as listed: {self.choice.why}.")
         if self.health is None:
             lines.append("No server runs here: how the targets are doing is not known.")
         return lines
 
     def facts(self) -> dict[str, Any]:
         """For programs."""
+        choice = self.choice
         return {
             "model": self.plan.model,
             "strategy": self.plan.strategy,
             "is_health_known": self.health is not None,
+            "choice": None if choice is None else choice._asdict(),
             "targets": [
                 {
                     "target": str(one.target),
@@ -62,9 +69,14 @@ class Explanation:
 
 
 def explain(
-    config: GatewayConfig, body: bytes, *, session: str = "", health: Sequence[Mapping[str, Any]] | None = None
+    config: GatewayConfig,
+    body: bytes,
+    *,
+    session: str = "",
+    health: Sequence[Mapping[str, Any]] | None = None,
+    embed: Callable[[str, str], Sequence[float] | None] = lambda model, text: None,
 ) -> Explanation:
-    """The explanation for a request in OpenAI's chat format.
+    """The explanation for a request in OpenAI's chat format; `embed` makes a text's vector by a model, or cannot.
 
     Raises:
         InvalidRequest: not such a request.
@@ -78,5 +90,11 @@ def explain(
     for name, known in (by_name or {}).items():
         there = router.health.of(name)
         there.running, there.latency_seconds = int(known["running"]), float(known["latency_seconds"])
-    judged = router.judge(plan, wire.request, wire.fields, conversation=session or (wire.request.user or ""))
-    return Explanation(plan, judged, by_name)
+    choice = None
+    if plan.chooser is not None:
+        text = text_of(wire.request)
+        vector = embed(plan.chooser.embedding_model, text) if text else None
+        choice = Choice(None, "no vector was made of its text") if vector is None else plan.chooser.choose(vector)
+    conversation = session or (wire.request.user or "")
+    judged = router.judge(plan, wire.request, wire.fields, conversation=conversation, choice=choice)
+    return Explanation(plan, judged, by_name, choice)

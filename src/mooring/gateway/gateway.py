@@ -27,6 +27,7 @@ from .asked import Asked, principal
 from .attempt import Attempts
 from .call import Call
 from .catalogue import Listed, as_model, catalogue
+from .choosing import choose
 from .codecs import Codec
 from .codecs import registry as codecs
 from .config import GatewayConfig, ProviderConfig
@@ -246,7 +247,7 @@ class Gateway:
             asked.take(checked.value, checked.body)
             call.row = self._row(call.row.id, asked, binding)
         try:
-            return await cache.recall(call) or await self._first(call)
+            return await cache.recall(call) or await self._chosen(call)
         except MooringError as error:
             if not call.is_open:
                 if isinstance(error, RateLimited):
@@ -255,6 +256,11 @@ class Gateway:
             if not call.is_closed:
                 await self._close(call, error)
             return self._failed(call, error)
+
+    async def _chosen(self, call: Call) -> Outbound:
+        """A route by task asks for a vector first: after the guards, and where nothing was remembered."""
+        call.asked.choice = await choose(call, self.embed)
+        return await self._first(call)
 
     async def _first(self, call: Call) -> Outbound:
         """The first target that answers; a call that the cache would remember may find that another one is."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from .provider import Vendor
 from .route_config import FactsConfig, MeaningConfig, NeedsConfig, Strategy
+from .task import Chooser
 
 UNKNOWN = FactsConfig()
 NO_NEEDS = NeedsConfig()
@@ -43,6 +44,8 @@ class Plan:
     repairs: int | None = None
     strategy: Strategy = "ordered"
     needs: NeedsConfig = NO_NEEDS
+    chooser: Chooser | None = None
+    task_seconds: float = 0.0
     is_plain: bool = True
     is_once: bool = False
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Strategy = Literal["ordered", "weighted", "cheapest", "fastest", "least_busy", "sticky"]
+Strategy = Literal["ordered", "weighted", "cheapest", "fastest", "least_busy", "sticky", "task"]
 Modality = Literal["text", "image", "audio", "file"]
 JsonSupport = Literal["none", "object", "schema"]
 
@@ -51,6 +51,16 @@ class MeaningConfig(Section):
     )
     patience_seconds: float = Field(
         default=5.0, gt=0, description="How long a call waits for its question's vector before it goes on without."
+    )
+
+
+class TaskConfig(Section):
+    """What `mooring config routes train` made of examples, by its file and digest."""
+
+    file: str = Field(default="", description="Where it lies, from the folder in which the server starts.")
+    digest: str = Field(default="", pattern=r"^([0-9a-f]{64})?$", description="Of the file, as training printed it.")
+    seconds: float = Field(
+        default=2.0, gt=0, description="Longest wait for a text's vector; then the targets are tried as listed."
     )
 
 

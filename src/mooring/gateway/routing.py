@@ -17,6 +17,7 @@ from .prices import Prices
 from .provider import Vendor
 from .provider import registry as vendors
 from .strategy import Candidate, Moment, order, reason
+from .task import Choice, load
 from .tries import Tries
 
 
@@ -43,6 +44,9 @@ class Router:
         self.prices = Prices()
         self.health = Targets(config.breaker, self._clock.monotonic)
         self._found: dict[str, ProviderConfig] = {}
+        self._choosers = {
+            name: load(name, model.task, model.targets) for name, model in config.models.items() if model.task.file
+        }
 
     def offer(self, found: Mapping[str, ProviderConfig]) -> None:
         """What answers on this machine now, beside the configuration; it replaces what was offered before."""
@@ -68,7 +72,15 @@ class Router:
                 self._plans[model] = plan
         return plan
 
-    def tries(self, plan: Plan, request: ChatRequest, fields: Iterable[str], *, conversation: str = "") -> Tries:
+    def tries(
+        self,
+        plan: Plan,
+        request: ChatRequest,
+        fields: Iterable[str],
+        *,
+        conversation: str = "",
+        choice: Choice | None = None,
+    ) -> Tries:
         """One call's way through the targets that can answer it.
 
         Raises:
@@ -76,7 +88,7 @@ class Router:
         """
         targets: Sequence[Target] = plan.targets
         if not plan.is_plain:
-            judged = self.judge(plan, request, fields, conversation=conversation)
+            judged = self.judge(plan, request, fields, conversation=conversation, choice=choice)
             targets = [one.target for one in judged if one.lacks is None]
             if not targets:
                 reasons = "; ".join(f"{one.target} {one.lacks}" for one in judged)
@@ -88,7 +100,15 @@ class Router:
         clock = self._clock
         return Tries(plan, targets, self._config, health=self.health, draw=self._draw, now=clock.monotonic)
 
-    def judge(self, plan: Plan, request: ChatRequest, fields: Iterable[str], *, conversation: str = "") -> list[Judged]:
+    def judge(
+        self,
+        plan: Plan,
+        request: ChatRequest,
+        fields: Iterable[str],
+        *,
+        conversation: str = "",
+        choice: Choice | None = None,
+    ) -> list[Judged]:
         """Every target with what is thought of it: those that can answer in their order, then the others."""
         demand = demand_of(request, fields, is_held=plan.repairs is not None and not request.is_stream)
         able: dict[str, Candidate] = {}
@@ -101,7 +121,7 @@ class Router:
                 unable.append(Judged(target, why_not))
             else:
                 able[name] = Candidate(place, name, target.weight, self.health.of(name), sheet)
-        moment = Moment(demand.context_tokens, request.max_output_tokens, conversation, self._draw)
+        moment = Moment(demand.context_tokens, request.max_output_tokens, conversation, self._draw, choice)
         ordered = order(plan.strategy, list(able.values()), moment)
         return [Judged(by_name[one.name], None, reason(plan.strategy, one, moment)) for one in ordered] + unable
 
@@ -143,6 +163,8 @@ class Router:
             cache_meaning=configured.cache_meaning if configured else None,
             strategy=strategy,
             needs=needs,
+            chooser=self._choosers.get(model),
+            task_seconds=configured.task.seconds if configured else 0.0,
             is_plain=strategy == "ordered" and needs == NO_NEEDS and all(one.facts == UNKNOWN for one in targets),
         )
 

@@ -13,6 +13,7 @@ from typing import assert_never
 from .health import Health
 from .prices import PriceSheet
 from .route_config import Strategy
+from .task import Choice
 
 EXPECTED_OUTPUT_TOKENS = 500  # of a request without a cap; only the order of prices depends on it
 
@@ -30,19 +31,24 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What the order may depend on beside the candidates. `conversation` is what must stay with one target."""
+    """What the order may depend on beside the candidates.
+
+    `conversation` is what must stay with one target; `choice` is what was learnt from examples.
+    """
 
     input_tokens: int
     output_tokens: int | None
     conversation: str
     draw: Callable[[], float]
+    choice: Choice | None = None
 
 
 def order(strategy: Strategy, candidates: Sequence[Candidate], moment: Moment) -> list[Candidate]:
     """The candidates, first choice first; ties stay in the order of the configuration."""
     match strategy:
-        case "ordered":
-            return list(candidates)
+        case "ordered" | "task":
+            chosen = moment.choice.target if moment.choice else None
+            return sorted(candidates, key=lambda one: one.name != chosen)
         case "weighted":
             return sorted(candidates, key=lambda one: _drawn(one.weight, moment.draw()), reverse=True)
         case "cheapest":
@@ -59,8 +65,8 @@ def order(strategy: Strategy, candidates: Sequence[Candidate], moment: Moment) -
 def reason(strategy: Strategy, candidate: Candidate, moment: Moment) -> str:
     """What the order of this candidate rests on, for `explain`."""
     match strategy:
-        case "ordered":
-            return f"number {candidate.place + 1} in the configuration"
+        case "ordered" | "task":
+            return _said_of(candidate, moment.choice)
         case "weighted":
             return f"weight {candidate.weight:g}"
         case "cheapest":
@@ -76,6 +82,13 @@ def reason(strategy: Strategy, candidate: Candidate, moment: Moment) -> str:
         case "sticky":
             return "the conversation's share" if moment.conversation else "no conversation to hold on to"
     assert_never(strategy)
+
+
+def _said_of(candidate: Candidate, choice: Choice | None) -> str:
+    place = f"number {candidate.place + 1} in the configuration"
+    if choice is not None and candidate.name == choice.target:
+        return f"most like its examples: {choice.why}"
+    return place
 
 
 def _drawn(weight: float, draw: float) -> float:
