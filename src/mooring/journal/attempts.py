@@ -200,7 +200,7 @@ class Attempts(Base):
     def _full(self, tx: Tx, call: NewCall) -> RateLimited | None:
         """The refusal, where one of the call's places is taken."""
         for place in call.places:
-            running = calls.count_running(tx, call.project_id, place.per, place.subject)
+            running = calls.count_running(tx, call.project_id, place.per, place.subject, place.most)
             if running >= place.most:
                 return too_many(place.whose, running, place.most)
         return None

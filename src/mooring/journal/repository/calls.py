@@ -25,15 +25,20 @@ _SELECT = (
     " (SELECT SUM(a.held_nanos) FROM attempts a WHERE a.call_id = c.id) FROM calls c"
 )
 # COALESCE, because no index may help with the project: the partial one holds the few calls that are open.
+# It is the writer that counts: it stops at the limit.
 _RUNNING = (
-    "SELECT COUNT(*) FROM calls WHERE finished_at_us IS NULL AND state = 'running' AND run_id IS NULL"
+    "SELECT 1 FROM calls WHERE finished_at_us IS NULL AND state = 'running' AND run_id IS NULL"
     " AND kind NOT IN ('tool', 'guard', 'retrieval', 'approval') AND COALESCE(project_id, '') = ?"
 )
-_COUNT_RUNNING: dict[PlacePer, str] = {
-    "key": _RUNNING + " AND api_key_id = ?",
-    "user": _RUNNING + " AND user_name = ?",
-    "model": _RUNNING + " AND name = ?",
-    "project": _RUNNING + " AND COALESCE(project_id, '') = ?",
+_WHOSE: dict[PlacePer, str] = {
+    "key": " AND api_key_id = ?",
+    "user": " AND user_name = ?",
+    "model": " AND name = ?",
+    "project": " AND COALESCE(project_id, '') = ?",
+}
+_COUNT_RUNNING = {
+    per: f"SELECT COUNT(*) FROM ({_RUNNING}{whose} LIMIT ?) AS counted"  # noqa: S608
+    for per, whose in _WHOSE.items()
 }
 _STEP = ""  # in the place of a key: it is that of the call's step
 _JSON = "application/json"  # the content type that an answer has unless it says so
@@ -234,9 +239,9 @@ def open_of(tx: Tx, process_id: bytes) -> list[tuple[bytes, str]]:
     return [(bytes(call_id), project_id) for call_id, project_id in rows]
 
 
-def count_running(tx: Tx, project_id: str, per: PlacePer, subject: bytes | str) -> int:
-    """Calls that callers have running at this moment, in any process; what runs do is not counted."""
-    row = tx.one(_COUNT_RUNNING[per], (project_id, subject))
+def count_running(tx: Tx, project_id: str, per: PlacePer, subject: bytes | str, most: int) -> int:
+    """Calls that callers have running at this moment, in any process, counted up to `most`; not what runs do."""
+    row = tx.one(_COUNT_RUNNING[per], (project_id, subject, most))
     return int(row[0]) if row else 0
 
 
