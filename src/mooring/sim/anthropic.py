@@ -31,7 +31,9 @@ _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_
 
 
 class _Block(msgspec.Struct):
-    type: Literal["text", "image", "document", "thinking", "redacted_thinking", "tool_use", "tool_result"]
+    type: Literal[
+        "text", "image", "document", "thinking", "redacted_thinking", "tool_use", "tool_result", "search_result"
+    ]
     text: str = ""
     thinking: str = ""
     signature: str | None = None
@@ -40,7 +42,7 @@ class _Block(msgspec.Struct):
     input: dict[str, Any] = {}
     tool_use_id: str = ""
     content: str | list["_Block"] = ""
-    source: dict[str, Any] | None = None
+    source: dict[str, Any] | str | None = None
     cache_control: dict[str, Any] | None = None
 
 

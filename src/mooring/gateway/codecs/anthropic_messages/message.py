@@ -60,7 +60,15 @@ class Turn(msgspec.Struct):
     content: str | list[msgspec.Raw]
 
 
-decode_block = msgspec.json.Decoder(Block).decode
+class _Kind(msgspec.Struct):
+    """What every block has."""
+
+    type: str
+    cache_control: Any = None
+
+
+_decode_block = msgspec.json.Decoder(Block).decode
+_decode_kind = msgspec.json.Decoder(_Kind).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.encode
 
@@ -108,6 +116,21 @@ def part_of(block: Block, raw: msgspec.Raw) -> Part:
         case "image" | "document" if block.source is not None and block.source.type in ("base64", "url", "file"):
             return _media_of(block)
     return TextPart(bytes(raw).decode())
+
+
+def decode_block(raw: msgspec.Raw) -> Block:
+    """A block's fields. The vendor's own blocks may give them other shapes (a search result's source is a text).
+
+    Raises:
+        msgspec.ValidationError: a block that has a canonical form is not as it should be.
+    """
+    try:
+        return _decode_block(raw)
+    except msgspec.ValidationError:
+        kind = _decode_kind(raw)
+        if not is_vendors_own(kind.type):
+            raise
+        return Block(kind.type, cache_control=kind.cache_control)
 
 
 def is_vendors_own(block_type: str) -> bool:
