@@ -1,14 +1,11 @@
 """Anthropic's wire through the gateway: passed as it came, translated both ways, billed to the nano-dollar."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from mooring.gateway.codecs import registry as codecs
 
 from .house import House
 from .wires import TOOL_SCHEMA, ask, data_of, sent, wires
@@ -129,35 +126,6 @@ def test_a_body_that_passes_is_changed_in_nothing_but_the_models_name(run: Calla
         assert "authorization" not in request.headers
 
     run(scenario)
-
-
-def test_blocks_of_the_vendors_own_pass_in_whatever_shape_they_have(run: Callable[..., None]) -> None:
-    found = {
-        "type": "search_result",
-        "source": "https://example.com/opening-hours",
-        "title": "Opening hours",
-        "content": [{"type": "text", "text": "At six."}],
-        "citations": {"enabled": True},
-    }
-    used = {"type": "tool_use", "id": "c1", "name": "refund", "input": {}}
-    turns = [
-        {"role": "user", "content": [found, {"type": "text", "text": "When?"}]},
-        {"role": "assistant", "content": [used]},
-        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": [found]}]},
-    ]
-
-    async def scenario(made: House) -> None:
-        body = say("hi", messages=turns, tools=TOOLS)
-        answer = await ask(made, "anthropic_messages", body)
-        assert answer.status == 200, answer.body
-        assert sent(made) == {**body, "model": "echo"}
-        wrong = say("hi", messages=[{"role": "user", "content": [{"type": "text", "text": {}}]}])
-        assert (await ask(made, "anthropic_messages", wrong)).status == 400
-
-    run(scenario)
-    new = say("hi", messages=[{"role": "user", "content": [{"type": "hologram", "text": {"in": "en"}, "data": 7}]}])
-    wire = codecs.get("anthropic_messages")().decode_request(json.dumps(new).encode())
-    assert "hologram" in wire.request.messages[0].text
 
 
 def test_a_conversation_with_tools_is_translated_to_openai_and_back(run: Callable[..., None]) -> None:
